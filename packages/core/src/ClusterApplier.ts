@@ -1,0 +1,157 @@
+/**
+ * ClusterApplier: an image becomes a running, reachable workload. The cluster is the record: the last applied
+ * workload and its receipts live beside it.
+ *
+ * Every write first checks the namespace's owner, touches only what this service owns, and is fenced: a write whose
+ * generation is older than the one in the cluster is refused by the write itself.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+import { Generation, type RunSpec } from "./domain/DeployRequest.ts"
+import { ImageDigest, type ImageRef } from "./domain/Image.ts"
+import { NamespaceOwnedByOther, ServiceTarget } from "./domain/Identity.ts"
+import { type PodEvidence, type ProbeEvidence, Receipt } from "./domain/Receipt.ts"
+import { CommitSha } from "./domain/Source.ts"
+
+/** The API server does not answer, or answers 429 or 5xx. A retry can help. */
+export class ClusterUnreachable extends Schema.TaggedError<ClusterUnreachable>()("ClusterUnreachable", {
+  detail: Schema.String
+}) {
+  readonly retryable = true
+  override get message(): string {
+    return `the cluster's API server cannot be reached: ${this.detail}`
+  }
+}
+
+/** A newer deploy of the service has already written. Nothing was changed. */
+export class SupersededByNewer extends Schema.TaggedError<SupersededByNewer>()("SupersededByNewer", {
+  generation: Generation,
+  newer: Generation,
+  newerCommit: CommitSha
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return `a newer deploy (commit ${this.newerCommit}) has already been applied`
+  }
+}
+
+/** No such service in the cluster. */
+export class ServiceNotFound extends Schema.TaggedError<ServiceNotFound>()("ServiceNotFound", {
+  target: ServiceTarget
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return `${this.target} is not deployed here`
+  }
+}
+
+export class ClusterApplierError extends Schema.TaggedError<ClusterApplierError>()("ClusterApplierError", {
+  operation: Schema.String,
+  target: ServiceTarget,
+  reason: Schema.Union([ClusterUnreachable, SupersededByNewer, ServiceNotFound, NamespaceOwnedByOther])
+}) {
+  get retryable(): boolean {
+    return this.reason.retryable
+  }
+  override get message(): string {
+    return `${this.operation} of ${this.target}: ${this.reason.message}`
+  }
+}
+
+/** What is to run: the request's part for the cluster, with the image that was built and the secrets' values. */
+export interface Workload {
+  readonly target: ServiceTarget
+  readonly image: ImageRef
+  readonly digest: ImageDigest
+  readonly generation: Generation
+  readonly run: RunSpec
+  /** Values of `run.secrets`, by environment variable. */
+  readonly secrets: Readonly<Record<string, Redacted.Redacted>>
+}
+
+/** One object's difference. `lines` is a unified diff of its YAML, secret values redacted. */
+export const ObjectChange = Schema.Struct({
+  object: Schema.String,
+  action: Schema.Literals(["create", "update", "delete", "unchanged"]),
+  lines: Schema.Array(Schema.String)
+})
+export type ObjectChange = typeof ObjectChange.Type
+
+/** The result of `apply`. `revision` identifies the pod template that was applied. */
+export const Applied = Schema.Struct({
+  revision: Schema.String,
+  changes: Schema.Array(ObjectChange),
+  secretName: Schema.optionalKey(Schema.String)
+})
+export type Applied = typeof Applied.Type
+
+/** A pod as a person asks for it. `trouble` is the cause why it is not ready, where there is one. */
+export const PodStatus = Schema.Struct({
+  name: Schema.String,
+  ready: Schema.Boolean,
+  phase: Schema.String,
+  restarts: Schema.Int,
+  digest: Schema.optionalKey(ImageDigest),
+  trouble: Schema.optionalKey(Schema.String)
+})
+export type PodStatus = typeof PodStatus.Type
+
+export const ServiceStatus = Schema.Struct({
+  target: ServiceTarget,
+  generation: Generation,
+  commit: CommitSha,
+  digest: ImageDigest,
+  replicas: Schema.Int,
+  readyReplicas: Schema.Int,
+  /** Where the service answers; absent when it is not public. */
+  url: Schema.optionalKey(Schema.String),
+  pods: Schema.Array(PodStatus)
+})
+export type ServiceStatus = typeof ServiceStatus.Type
+
+/** One whole line of a container's output. */
+export interface LogLine {
+  readonly pod: string
+  readonly line: string
+}
+
+export class ClusterApplier extends Context.Service<
+  ClusterApplier,
+  {
+    /** What `apply` would change: a server-side dry run, nothing is written. */
+    readonly plan: (workload: Workload) => Effect.Effect<ReadonlyArray<ObjectChange>, ClusterApplierError>
+    /** Server-side apply of everything the workload needs; no write for what is as it should be. */
+    readonly apply: (workload: Workload) => Effect.Effect<Applied, ClusterApplierError>
+    /** Waits until exactly the applied revision runs and is ready; fails with the real cause. */
+    readonly awaitRollout: (
+      workload: Workload,
+      applied: Applied
+    ) => Effect.Effect<ReadonlyArray<PodEvidence>, ClusterApplierError>
+    /** Asks the app through the region's ingress; none for a service that is not public. */
+    readonly probe: (workload: Workload) => Effect.Effect<ProbeEvidence | undefined, ClusterApplierError>
+    /** Stores a receipt; the last 10 are kept, newest first. Storing one again changes nothing. */
+    readonly record: (target: ServiceTarget, receipt: Receipt) => Effect.Effect<void, ClusterApplierError>
+    /** The receipts, newest first; none for a service that is not there. */
+    readonly history: (target: ServiceTarget) => Effect.Effect<ReadonlyArray<Receipt>, ClusterApplierError>
+    /**
+     * Makes what `receipt` says run again, with the Secret that it had, as `generation`. Returns when applied; await it
+     * with `awaitRollout`.
+     */
+    readonly restore: (
+      target: ServiceTarget,
+      receipt: Receipt,
+      generation: Generation
+    ) => Effect.Effect<Applied, ClusterApplierError>
+    readonly status: (target: ServiceTarget) => Effect.Effect<ServiceStatus, ClusterApplierError>
+    /** Lines of all pods, in the order in which they arrive. `follow` goes on until interrupted, across restarts. */
+    readonly logs: (
+      target: ServiceTarget,
+      options: { readonly follow: boolean; readonly tail: number }
+    ) => Stream.Stream<LogLine, ClusterApplierError>
+    /** Deletes what the service owns and waits until it is gone. Deleting what is not there succeeds. */
+    readonly delete: (target: ServiceTarget) => Effect.Effect<void, ClusterApplierError>
+  }
+>()("mcpdeploy/core/ClusterApplier") {}

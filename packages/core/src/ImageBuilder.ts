@@ -1,0 +1,81 @@
+/**
+ * ImageBuilder: a folder with a Dockerfile becomes an image in the registry, pushed by digest.
+ *
+ * The stream ends with {@link Built}. Interrupting it cancels the build, and returns when the build is seen gone.
+ */
+import * as Context from "effect/Context"
+import type * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
+import { ImageDigest, type ImageRef } from "./domain/Image.ts"
+import type { RepositoryPath } from "./domain/Source.ts"
+
+/** BuildKit does not answer or went away in mid-build. A retry can help. */
+export class BuilderUnreachable extends Schema.TaggedError<BuilderUnreachable>()("BuilderUnreachable", {
+  address: Schema.String,
+  detail: Schema.String
+}) {
+  readonly retryable = true
+  override get message(): string {
+    return `BuildKit at ${this.address} cannot be reached: ${this.detail}`
+  }
+}
+
+export class ImageBuilderError extends Schema.TaggedError<ImageBuilderError>()("ImageBuilderError", {
+  image: Schema.String,
+  reason: Schema.Union([BuilderUnreachable])
+}) {
+  get retryable(): boolean {
+    return this.reason.retryable
+  }
+  override get message(): string {
+    return `building ${this.image}: ${this.reason.message}`
+  }
+}
+
+export interface BuildRequest {
+  /** Names the result: repository and, for the cache, the tenant's own service. */
+  readonly image: ImageRef
+  /** Absolute path of the folder that is the build's context: the checkout's root directory. */
+  readonly context: string
+  readonly dockerfile: RepositoryPath
+  readonly target?: string
+  readonly args: Readonly<Record<string, string>>
+  readonly secrets: Readonly<Record<string, Redacted.Redacted>>
+  /** Equal for equal inputs: a repeated call finds the finished build by it. */
+  readonly buildKey: string
+  /** Seconds. */
+  readonly timeoutSeconds: number
+}
+
+/** An instruction begins, is taken from the cache, ends, or fails. */
+export const BuildVertex = Schema.TaggedStruct("BuildVertex", {
+  id: Schema.String,
+  name: Schema.String,
+  state: Schema.Literals(["started", "cached", "completed", "failed"])
+})
+/** How far the whole build is, by the instructions known so far; and what is transferred. */
+export const BuildProgress = Schema.TaggedStruct("BuildProgress", {
+  message: Schema.String,
+  fraction: Schema.optionalKey(Schema.Finite)
+})
+/** One whole line that an instruction wrote. */
+export const BuildLog = Schema.TaggedStruct("BuildLog", {
+  vertex: Schema.String,
+  stream: Schema.Literals(["stdout", "stderr"]),
+  line: Schema.String
+})
+/** The last event: the image is in the registry under this digest. */
+export const Built = Schema.TaggedStruct("Built", {
+  digest: ImageDigest,
+  /** The digest is that of an earlier, finished build with the same key. */
+  reused: Schema.Boolean
+})
+export type Built = typeof Built.Type
+export const BuildEvent = Schema.Union([BuildVertex, BuildProgress, BuildLog, Built])
+export type BuildEvent = typeof BuildEvent.Type
+
+export class ImageBuilder extends Context.Service<
+  ImageBuilder,
+  { readonly build: (request: BuildRequest) => Stream.Stream<BuildEvent, ImageBuilderError> }
+>()("mcpdeploy/core/ImageBuilder") {}

@@ -1,0 +1,54 @@
+/** Registry: tags and manifests of an OCI registry (OCI distribution spec 1.1). */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { ImageDigest, RegistryName } from "./domain/Image.ts"
+
+/** No such repository, tag or manifest. */
+export class ImageNotFound extends Schema.TaggedError<ImageNotFound>()("ImageNotFound", {}) {
+  readonly retryable = false
+  override get message(): string {
+    return "no such image in the registry"
+  }
+}
+
+export class RegistryError extends Schema.TaggedError<RegistryError>()("RegistryError", {
+  operation: Schema.Literals(["resolve", "publish", "list", "delete"]),
+  image: Schema.String,
+  reason: Schema.Union([ImageNotFound])
+}) {
+  get retryable(): boolean {
+    return this.reason.retryable
+  }
+  override get message(): string {
+    return `${this.operation} of ${this.image}: ${this.reason.message}`
+  }
+}
+
+/** A repository in a registry. `ImageRef` is one. */
+export interface ImageRepository {
+  readonly registry: RegistryName
+  /** Path, such as `dp-ann-shop/web`. */
+  readonly repository: string
+}
+
+export class Registry extends Context.Service<
+  Registry,
+  {
+    /** The digest that a tag (or digest) has now. */
+    readonly resolve: (
+      repository: ImageRepository,
+      reference: string
+    ) => Effect.Effect<ImageDigest, RegistryError>
+    /** Sets a tag for a manifest that is in the repository. Repeating it changes nothing. `changed` tells whether it wrote. */
+    readonly publish: (
+      repository: ImageRepository,
+      tag: string,
+      digest: ImageDigest
+    ) => Effect.Effect<{ readonly changed: boolean }, RegistryError>
+    /** All tags of a repository; none for one that does not exist. */
+    readonly list: (repository: ImageRepository) => Effect.Effect<ReadonlyArray<string>, RegistryError>
+    /** Deletes a tag or, by digest, a manifest with all its tags. Deleting what is not there succeeds. */
+    readonly delete: (repository: ImageRepository, reference: string) => Effect.Effect<void, RegistryError>
+  }
+>()("mcpdeploy/core/Registry") {}

@@ -1,0 +1,99 @@
+/** Where code comes from: repository, ref, commit, folder. */
+import * as Schema from "effect/Schema"
+
+/** A full SHA-1 object name of a commit, in lower case. */
+export const CommitSha = Schema.String.pipe(
+  Schema.check(
+    Schema.isPattern(/^[0-9a-f]{40}$/, { expected: "a commit's full name of 40 hexadecimal digits" })
+  ),
+  Schema.brand("CommitSha")
+)
+export type CommitSha = typeof CommitSha.Type
+
+/**
+ * A branch, a tag, a full ref name (`refs/…`), `HEAD` or a full commit sha. The rules are those of git-check-ref-format(1);
+ * a leading "-" is refused as well, so that a ref never reads as an option.
+ */
+export const GitRef = Schema.String.pipe(
+  Schema.check(
+    Schema.isMinLength(1),
+    Schema.isMaxLength(255),
+    Schema.isPattern(
+      /^(?![-/.])(?!.*(?:\.\.|\/\/|\/\.|@\{|\.lock(?:\/|$)))[^\u0000-\u0020\u007f~^:?*[\\]+(?<![/.])$/,
+      { expected: "a branch, a tag, refs/…, HEAD or a full commit sha" }
+    )
+  ),
+  Schema.brand("GitRef")
+)
+export type GitRef = typeof GitRef.Type
+
+/**
+ * `https://host/path`, `http://host/path`, or `file:///path` (refused by GitSource unless switched on). Credentials are
+ * not part of the URL: they are given by reference, beside it.
+ */
+export const RepositoryUrl = Schema.String.pipe(
+  Schema.check(
+    Schema.isMaxLength(2048),
+    Schema.makeFilter((text) => {
+      if (/[\u0000-\u0020\u007f\\]/.test(text))
+        return "a URL without spaces, backslashes or control characters"
+      if (!URL.canParse(text)) return "a URL such as https://github.com/owner/repository"
+      const url = new URL(text)
+      if (!["https:", "http:", "file:"].includes(url.protocol)) return "an https, http or file URL"
+      if (url.username !== "" || url.password !== "")
+        return "a URL without credentials: give them by reference"
+      if (url.protocol !== "file:" && url.hostname === "") return "a URL with a host"
+      if (url.search !== "" || url.hash !== "") return "a URL without query and fragment"
+      return undefined
+    })
+  ),
+  Schema.brand("RepositoryUrl")
+)
+export type RepositoryUrl = typeof RepositoryUrl.Type
+
+/** A path inside the repository, `/` between its parts, never absolute and never with `..`. `.` is the repository's root. */
+export const RepositoryPath = Schema.String.pipe(
+  Schema.check(
+    Schema.isMinLength(1),
+    Schema.isMaxLength(1024),
+    Schema.makeFilter((path) => {
+      if (/[\u0000-\u001f\u007f\\]/.test(path)) return "a path without backslashes or control characters"
+      if (path.startsWith("/")) return "a path relative to the repository's root"
+      if (path.split("/").includes("..")) return "a path that stays inside the repository"
+      return undefined
+    })
+  ),
+  Schema.brand("RepositoryPath")
+)
+export type RepositoryPath = typeof RepositoryPath.Type
+
+/**
+ * A secret by name, never by value: `env:NAME` (an environment variable of the process) or `file:/absolute/path`.
+ * Resolved by {@link file://./../SecretStore.ts SecretStore} where the value is used.
+ */
+export const SecretRef = Schema.String.pipe(
+  Schema.check(
+    Schema.isPattern(/^(?:env:[A-Za-z_][A-Za-z0-9_]*|file:\/[^\u0000-\u001f]+)$/, {
+      expected: "env:NAME or file:/absolute/path"
+    })
+  ),
+  Schema.brand("SecretRef")
+)
+export type SecretRef = typeof SecretRef.Type
+
+/** Credentials of a repository, by reference. A token alone is sent as the password of `x-access-token`. */
+export const GitCredentials = Schema.Struct({
+  username: Schema.optionalKey(Schema.NonEmptyString),
+  password: SecretRef
+})
+export type GitCredentials = typeof GitCredentials.Type
+
+/** A repository and what of it is wanted. */
+export class GitRepository extends Schema.Class<GitRepository>("mcpdeploy/core/GitRepository")({
+  url: RepositoryUrl,
+  credentials: Schema.optionalKey(GitCredentials),
+  /** Also fetch submodules (only from the same host, by http or https). */
+  submodules: Schema.optionalKey(Schema.Boolean),
+  /** Also fetch Git LFS objects (only from the repository's own host). */
+  lfs: Schema.optionalKey(Schema.Boolean)
+}) {}
