@@ -121,6 +121,11 @@ export interface LogLine {
 export class ClusterApplier extends Context.Service<
   ClusterApplier,
   {
+    /**
+     * Makes the project's namespace the owner's, or fails when it is someone else's. Comes before anything is built:
+     * images and build cache are named after the namespace too.
+     */
+    readonly claim: (target: ServiceTarget) => Effect.Effect<void, ClusterApplierError>
     /** What `apply` would change: a server-side dry run, nothing is written. */
     readonly plan: (workload: Workload) => Effect.Effect<ReadonlyArray<ObjectChange>, ClusterApplierError>
     /** Server-side apply of everything the workload needs; no write for what is as it should be. */

@@ -44,6 +44,8 @@ export interface BuildRequest {
   readonly secrets: Readonly<Record<string, Redacted.Redacted>>
   /** Equal for equal inputs: a repeated call finds the finished build by it. */
   readonly buildKey: string
+  /** false: build again even when a finished build with this key is known, because its image is gone. */
+  readonly acceptFinished: boolean
   /** Seconds. */
   readonly timeoutSeconds: number
 }
