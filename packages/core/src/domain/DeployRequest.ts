@@ -5,27 +5,50 @@ import { GitRef, GitRepository, RepositoryPath, SecretRef } from "./Source.ts"
 
 /** Name of an environment variable (POSIX: letters, digits, `_`). */
 export const EnvName = Schema.String.pipe(
-  Schema.check(Schema.isPattern(/^[A-Za-z_][A-Za-z0-9_]*$/, { expected: "letters, digits and _" }))
+  Schema.check(
+    Schema.isPattern(/^[A-Za-z_][A-Za-z0-9_]*$/, {
+      expected: "a variable's name: letters, digits and _, not beginning with a digit"
+    })
+  )
 )
+
+/** Linux hands a process no single string of 128 KiB or more (MAX_ARG_STRLEN); a UTF-16 unit takes up to 3 bytes. */
+const maxValueLength = 40_000
 
 const EnvValue = Schema.String.pipe(
   Schema.check(
-    Schema.makeFilter((value) => (value.includes("\u0000") ? "text without NUL characters" : undefined))
+    Schema.makeFilter((value) =>
+      value.includes("\u0000") ? "Expected text without NUL characters" : undefined
+    ),
+    Schema.isMaxLength(maxValueLength)
   )
 )
 
 /** Id of a build secret, as in `RUN --mount=type=secret,id=…`. */
 const BuildSecretId = Schema.String.pipe(
-  Schema.check(Schema.isPattern(/^[A-Za-z0-9_.-]{1,128}$/, { expected: "letters, digits, _ . -" }))
+  Schema.check(
+    Schema.isPattern(/^[A-Za-z0-9_.-]{1,128}$/, { expected: "a secret's id: letters, digits, _ . -" })
+  )
 )
+
+/**
+ * A record whose keys are checked. (`Schema.Record(Key, Value)` drops the entries whose key does not match without a
+ * word.)
+ */
+const recordOf = <V extends Schema.Constraint>(key: Schema.Codec<string>, value: V) =>
+  Schema.Record(Schema.String, value).check(Schema.isPropertyNames(key))
 
 /** CPU as Kubernetes writes it: `500m` or `2`. */
 export const CpuQuantity = Schema.String.pipe(
-  Schema.check(Schema.isPattern(/^(?:[1-9][0-9]*m?|0?\.[0-9]+|[0-9]+\.[0-9]+)$/, { expected: "500m or 2" }))
+  Schema.check(
+    Schema.isPattern(/^(?=.*[1-9])(?:[0-9]{1,6}m|[0-9]{1,3}(?:\.[0-9]{1,3})?)$/, {
+      expected: "CPU such as 500m, 0.5 or 2"
+    })
+  )
 )
 /** Memory as Kubernetes writes it: `256Mi`, `2Gi`. */
 export const MemoryQuantity = Schema.String.pipe(
-  Schema.check(Schema.isPattern(/^[1-9][0-9]*(?:Ki|Mi|Gi)$/, { expected: "256Mi or 2Gi" }))
+  Schema.check(Schema.isPattern(/^[1-9][0-9]{0,9}(?:Ki|Mi|Gi)$/, { expected: "memory such as 256Mi or 2Gi" }))
 )
 
 /** Where the code is. `ref` is resolved to a commit when the deploy starts. */
@@ -42,8 +65,8 @@ export class BuildSpec extends Schema.Class<BuildSpec>("mcpdeploy/core/BuildSpec
   dockerfile: Schema.optionalKey(RepositoryPath),
   target: Schema.optionalKey(Schema.NonEmptyString),
   /** Visible in the image's history: not for secrets. */
-  args: Schema.optionalKey(Schema.Record(EnvName, EnvValue)),
-  secrets: Schema.optionalKey(Schema.Record(BuildSecretId, SecretRef)),
+  args: Schema.optionalKey(recordOf(EnvName, EnvValue)),
+  secrets: Schema.optionalKey(recordOf(BuildSecretId, SecretRef)),
   timeoutSeconds: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 7200 })))
 }) {}
 
@@ -58,14 +81,13 @@ export class HealthCheck extends Schema.Class<HealthCheck>("mcpdeploy/core/Healt
   )
 }) {}
 
-/** How the image is run. */
-export class RunSpec extends Schema.Class<RunSpec>("mcpdeploy/core/RunSpec")({
+const RunFields = Schema.Struct({
   /** The port on which the app listens; also set as `PORT`. */
   port: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65535 })),
   /** Instead of the image's entrypoint and command. */
   command: Schema.optionalKey(Schema.NonEmptyArray(EnvValue)),
-  env: Schema.optionalKey(Schema.Record(EnvName, EnvValue)),
-  secrets: Schema.optionalKey(Schema.Record(EnvName, SecretRef)),
+  env: Schema.optionalKey(recordOf(EnvName, EnvValue)),
+  secrets: Schema.optionalKey(recordOf(EnvName, SecretRef)),
   /** 1 when absent. */
   replicas: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 50 }))),
   cpu: Schema.optionalKey(CpuQuantity),
@@ -75,7 +97,24 @@ export class RunSpec extends Schema.Class<RunSpec>("mcpdeploy/core/RunSpec")({
   rolloutSeconds: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 5, maximum: 3600 }))),
   /** false: reached only from the same project, no ingress. true when absent. */
   public: Schema.optionalKey(Schema.Boolean)
-}) {}
+})
+
+/** `PORT` is set from `port`, and a variable has one value: said here, so that no one wonders which one won. */
+const variablesAreClear = Schema.makeFilter(({ env = {}, secrets = {} }: typeof RunFields.Type) => [
+  ...[env, secrets].flatMap((record, index) =>
+    "PORT" in record
+      ? [{ path: [index === 0 ? "env" : "secrets", "PORT"], issue: "Expected no PORT here: it is set from run.port" }]
+      : []
+  ),
+  ...Object.keys(env)
+    .filter((name) => Object.hasOwn(secrets, name))
+    .map((name) => ({ path: ["secrets", name], issue: "Expected a variable that is not in run.env as well" }))
+])
+
+/** How the image is run. */
+export class RunSpec extends Schema.Class<RunSpec>("mcpdeploy/core/RunSpec")(
+  RunFields.check(variablesAreClear)
+) {}
 
 /**
  * The order in which pushes happened: of two deploys of one service the one with the greater generation wins, whatever
@@ -96,3 +135,12 @@ export class DeployRequest extends Schema.Class<DeployRequest>("mcpdeploy/core/D
     return new ServiceTarget({ owner: this.owner, service: this.service })
   }
 }
+
+/**
+ * Decodes a request from outside, such as a file or a message. The error names every field that is wrong, where it is
+ * and what was expected; a field that does not exist is an error too, so that a typing error is not ignored.
+ */
+export const decodeDeployRequest = Schema.decodeUnknownEffect(DeployRequest, {
+  errors: "all",
+  onExcessProperty: "error"
+})

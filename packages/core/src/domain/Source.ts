@@ -19,13 +19,26 @@ export const GitRef = Schema.String.pipe(
     Schema.isMinLength(1),
     Schema.isMaxLength(255),
     Schema.isPattern(
-      /^(?![-/.])(?!.*(?:\.\.|\/\/|\/\.|@\{|\.lock(?:\/|$)))[^\u0000-\u0020\u007f~^:?*[\\]+(?<![/.])$/,
-      { expected: "a branch, a tag, refs/…, HEAD or a full commit sha" }
+      /^(?![-/.]|@$)(?!.*(?:\.\.|\/\/|\/\.|@\{|\.lock(?:\/|$)))[^\u0000-\u0020\u007f~^:?*[\\]+(?<![/.])$/,
+      { expected: "a branch, a tag, a full ref name (refs/…), HEAD or a full commit sha" }
     )
   ),
   Schema.brand("GitRef")
 )
 export type GitRef = typeof GitRef.Type
+
+const problemOfUrl = (text: string): string | undefined => {
+  // A line break in a host or path has been used to smuggle lines into git's credential protocol (CVE-2020-5260).
+  if (/[\u0000-\u0020\u007f\\]|%0[0ad]/i.test(text)) return "without spaces, backslashes, line breaks or NUL"
+  // Git reads "https:host/path" as a host named "https" reached by ssh, the URL parser does not.
+  if (!/^(?:https?|file):\/\//i.test(text) || !URL.canParse(text))
+    return "such as https://github.com/owner/repository"
+  const url = new URL(text)
+  if (url.username !== "" || url.password !== "") return "without credentials: give them by reference"
+  if (url.search !== "" || url.hash !== "") return "without query and fragment"
+  if (url.protocol === "file:" && url.hostname !== "") return "without a host: file:///absolute/path"
+  return url.pathname === "/" ? "with the repository's path" : undefined
+}
 
 /**
  * `https://host/path`, `http://host/path`, or `file:///path` (refused by GitSource unless switched on). Credentials are
@@ -35,21 +48,21 @@ export const RepositoryUrl = Schema.String.pipe(
   Schema.check(
     Schema.isMaxLength(2048),
     Schema.makeFilter((text) => {
-      if (/[\u0000-\u0020\u007f\\]/.test(text))
-        return "a URL without spaces, backslashes or control characters"
-      if (!URL.canParse(text)) return "a URL such as https://github.com/owner/repository"
-      const url = new URL(text)
-      if (!["https:", "http:", "file:"].includes(url.protocol)) return "an https, http or file URL"
-      if (url.username !== "" || url.password !== "")
-        return "a URL without credentials: give them by reference"
-      if (url.protocol !== "file:" && url.hostname === "") return "a URL with a host"
-      if (url.search !== "" || url.hash !== "") return "a URL without query and fragment"
-      return undefined
+      const problem = problemOfUrl(text)
+      return problem === undefined ? undefined : `Expected an https, http or file URL ${problem}`
     })
   ),
   Schema.brand("RepositoryUrl")
 )
 export type RepositoryUrl = typeof RepositoryUrl.Type
+
+const problemOfPath = (path: string): string | undefined => {
+  if (/[\u0000-\u001f\u007f\\]/.test(path)) return "without backslashes or control characters"
+  if (path.startsWith("/")) return "relative to the repository's root"
+  const parts = path.split("/")
+  if (parts.includes("..")) return "that stays inside the repository"
+  return parts.some((part) => part.toLowerCase() === ".git") ? "outside of .git" : undefined
+}
 
 /** A path inside the repository, `/` between its parts, never absolute and never with `..`. `.` is the repository's root. */
 export const RepositoryPath = Schema.String.pipe(
@@ -57,10 +70,8 @@ export const RepositoryPath = Schema.String.pipe(
     Schema.isMinLength(1),
     Schema.isMaxLength(1024),
     Schema.makeFilter((path) => {
-      if (/[\u0000-\u001f\u007f\\]/.test(path)) return "a path without backslashes or control characters"
-      if (path.startsWith("/")) return "a path relative to the repository's root"
-      if (path.split("/").includes("..")) return "a path that stays inside the repository"
-      return undefined
+      const problem = problemOfPath(path)
+      return problem === undefined ? undefined : `Expected a path ${problem}`
     })
   ),
   Schema.brand("RepositoryPath")
@@ -69,7 +80,7 @@ export type RepositoryPath = typeof RepositoryPath.Type
 
 /**
  * A secret by name, never by value: `env:NAME` (an environment variable of the process) or `file:/absolute/path`.
- * Resolved by {@link file://./../SecretStore.ts SecretStore} where the value is used.
+ * Resolved by `SecretStore` where the value is used.
  */
 export const SecretRef = Schema.String.pipe(
   Schema.check(
@@ -83,7 +94,16 @@ export type SecretRef = typeof SecretRef.Type
 
 /** Credentials of a repository, by reference. A token alone is sent as the password of `x-access-token`. */
 export const GitCredentials = Schema.Struct({
-  username: Schema.optionalKey(Schema.NonEmptyString),
+  /** RFC 7617 has no place for a ":" in it. */
+  username: Schema.optionalKey(
+    Schema.String.pipe(
+      Schema.check(
+        Schema.isPattern(/^[^:\u0000-\u001f\u007f]+$/, {
+          expected: 'a user name without ":" and control characters'
+        })
+      )
+    )
+  ),
   password: SecretRef
 })
 export type GitCredentials = typeof GitCredentials.Type
