@@ -12,8 +12,15 @@ import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import { Generation, type RunSpec } from "./domain/DeployRequest.ts"
 import { ImageDigest, type ImageRef } from "./domain/Image.ts"
-import { NamespaceOwnedByOther, ServiceTarget } from "./domain/Identity.ts"
-import { type PodEvidence, type ProbeEvidence, Receipt } from "./domain/Receipt.ts"
+import {
+  Namespace,
+  NamespaceOwnedByOther,
+  type Owner,
+  ServiceName,
+  ServiceTarget
+} from "./domain/Identity.ts"
+import { type PodEvidence, type ProbeEvidence, type Receipt } from "./domain/Receipt.ts"
+import { RolloutCause } from "./domain/RolloutCause.ts"
 import { CommitSha } from "./domain/Source.ts"
 
 /** The API server does not answer, or answers 429 or 5xx. A retry can help. */
@@ -48,10 +55,142 @@ export class ServiceNotFound extends Schema.TaggedError<ServiceNotFound>()("Serv
   }
 }
 
+/** How the API server is reached is not clear: no kubeconfig, or one that does not say it. */
+export class ClusterConfigInvalid extends Schema.TaggedError<ClusterConfigInvalid>()("ClusterConfigInvalid", {
+  detail: Schema.String
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return `the access to the cluster is not configured: ${this.detail}`
+  }
+}
+
+/** The credentials are refused (401), or do not allow it (403). */
+export class ClusterForbidden extends Schema.TaggedError<ClusterForbidden>()("ClusterForbidden", {
+  detail: Schema.String
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return `the cluster does not allow it: ${this.detail}`
+  }
+}
+
+/** The API server finds a value invalid. `causes` names the fields. */
+export class ObjectInvalid extends Schema.TaggedError<ObjectInvalid>()("ObjectInvalid", {
+  object: Schema.String,
+  detail: Schema.String,
+  causes: Schema.Array(Schema.Struct({ field: Schema.String, message: Schema.String }))
+}) {
+  readonly retryable = false
+  override get message(): string {
+    const causes = this.causes.map(({ field, message }) => `${field}: ${message}`).join("; ")
+    return `${this.object} is not valid: ${causes === "" ? this.detail : causes}`
+  }
+}
+
+/** The API server answers something else than its API says. */
+export class UnexpectedAnswer extends Schema.TaggedError<UnexpectedAnswer>()("UnexpectedAnswer", {
+  object: Schema.String,
+  detail: Schema.String
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return `the cluster's answer about ${this.object} is not understood: ${this.detail}`
+  }
+}
+
+/** Others keep writing the same object. A retry can help. */
+export class WriteConflict extends Schema.TaggedError<WriteConflict>()("WriteConflict", {
+  object: Schema.String
+}) {
+  readonly retryable = true
+  override get message(): string {
+    return `${this.object} is being changed by someone else at the same time`
+  }
+}
+
+/** An object of that name exists and was not made by us. It was left as it is. */
+export class ObjectNotOwned extends Schema.TaggedError<ObjectNotOwned>()("ObjectNotOwned", {
+  object: Schema.String
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return `${this.object} exists and belongs to something else: rename the service, or delete that object`
+  }
+}
+
+/** The project is being deleted. A retry helps when that is over. */
+export class NamespaceTerminating extends Schema.TaggedError<NamespaceTerminating>()("NamespaceTerminating", {
+  namespace: Namespace
+}) {
+  readonly retryable = true
+  override get message(): string {
+    return `the namespace ${this.namespace} is being deleted: try again when it is gone`
+  }
+}
+
+/** Another commit was applied with the same generation, so that none of the two is the newer one. */
+export class GenerationTaken extends Schema.TaggedError<GenerationTaken>()("GenerationTaken", {
+  generation: Generation,
+  commit: CommitSha,
+  other: CommitSha
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return `commit ${this.other} was already deployed as generation ${this.generation}: commit ${this.commit} needs another one`
+  }
+}
+
+/** The app does not answer as it should through the region's ingress. `status` is absent when nothing answers. */
+export class ProbeFailed extends Schema.TaggedError<ProbeFailed>()("ProbeFailed", {
+  url: Schema.String,
+  status: Schema.optionalKey(Schema.Int),
+  /** The beginning of the answer, or why there is none. */
+  detail: Schema.String
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return this.status === undefined
+      ? `${this.url} does not answer: ${this.detail}`
+      : `${this.url} answers ${this.status}: ${this.detail}`
+  }
+}
+
+/** The project still has services. */
+export class ProjectNotEmpty extends Schema.TaggedError<ProjectNotEmpty>()("ProjectNotEmpty", {
+  namespace: Namespace,
+  services: Schema.Array(ServiceName)
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return `the project still has services, delete them first: ${this.services.join(", ")}`
+  }
+}
+
+export const ClusterApplierReason = Schema.Union([
+  ClusterConfigInvalid,
+  ClusterUnreachable,
+  ClusterForbidden,
+  ObjectInvalid,
+  ObjectNotOwned,
+  UnexpectedAnswer,
+  WriteConflict,
+  SupersededByNewer,
+  GenerationTaken,
+  ServiceNotFound,
+  NamespaceOwnedByOther,
+  NamespaceTerminating,
+  ProjectNotEmpty,
+  ProbeFailed,
+  RolloutCause
+])
+export type ClusterApplierReason = typeof ClusterApplierReason.Type
+
 export class ClusterApplierError extends Schema.TaggedError<ClusterApplierError>()("ClusterApplierError", {
   operation: Schema.String,
-  target: ServiceTarget,
-  reason: Schema.Union([ClusterUnreachable, SupersededByNewer, ServiceNotFound, NamespaceOwnedByOther])
+  /** The service, or the namespace where it is about a whole project. */
+  target: Schema.Union([ServiceTarget, Namespace]),
+  reason: ClusterApplierReason
 }) {
   get retryable(): boolean {
     return this.reason.retryable
@@ -158,5 +297,7 @@ export class ClusterApplier extends Context.Service<
     ) => Stream.Stream<LogLine, ClusterApplierError>
     /** Deletes what the service owns and waits until it is gone. Deleting what is not there succeeds. */
     readonly delete: (target: ServiceTarget) => Effect.Effect<void, ClusterApplierError>
+    /** Deletes the project's namespace and waits until it is gone; refused while a service is in it. */
+    readonly deleteProject: (owner: Owner) => Effect.Effect<void, ClusterApplierError>
   }
 >()("mcpdeploy/core/ClusterApplier") {}
