@@ -20,7 +20,13 @@ export class SecretUnavailable extends Schema.TaggedError<SecretUnavailable>()("
 
 export class SecretStore extends Context.Service<
   SecretStore,
-  { readonly resolve: (ref: SecretRef) => Effect.Effect<Redacted.Redacted, SecretUnavailable> }
+  {
+    readonly resolve: (ref: SecretRef) => Effect.Effect<Redacted.Redacted, SecretUnavailable>
+    /** The values of several secrets, by the names under which they are used. */
+    readonly resolveAll: (
+      refs: Readonly<Record<string, SecretRef>>
+    ) => Effect.Effect<Readonly<Record<string, Redacted.Redacted>>, SecretUnavailable>
+  }
 >()("mcpdeploy/core/SecretStore") {
   /** `env:NAME` from `environment`; `file:/path` from the file's text, without its last line break. */
   static readonly layer = (
@@ -30,19 +36,27 @@ export class SecretStore extends Context.Service<
       SecretStore,
       Effect.gen(function* () {
         const fs = yield* FileSystem.FileSystem
+        const resolve = Effect.fn("SecretStore.resolve")(function* (ref: SecretRef) {
+          if (ref.startsWith("env:")) {
+            const value = environment[ref.slice("env:".length)]
+            return value === undefined
+              ? yield* new SecretUnavailable({ ref, detail: "the environment variable is not set" })
+              : Redacted.make(value)
+          }
+          const text = yield* fs
+            .readFileString(ref.slice("file:".length))
+            .pipe(Effect.mapError((error) => new SecretUnavailable({ ref, detail: error.reason._tag })))
+          return Redacted.make(text.replace(/\r?\n$/, ""))
+        })
         return SecretStore.of({
-          resolve: Effect.fn("SecretStore.resolve")(function* (ref) {
-            if (ref.startsWith("env:")) {
-              const value = environment[ref.slice("env:".length)]
-              return value === undefined
-                ? yield* new SecretUnavailable({ ref, detail: "the environment variable is not set" })
-                : Redacted.make(value)
-            }
-            const text = yield* fs
-              .readFileString(ref.slice("file:".length))
-              .pipe(Effect.mapError((error) => new SecretUnavailable({ ref, detail: error.reason._tag })))
-            return Redacted.make(text.replace(/\r?\n$/, ""))
-          })
+          resolve,
+          resolveAll: (refs) =>
+            Effect.map(
+              Effect.forEach(Object.entries(refs), ([name, ref]) =>
+                Effect.map(resolve(ref), (value): readonly [string, Redacted.Redacted] => [name, value])
+              ),
+              Object.fromEntries<Redacted.Redacted>
+            )
         })
       })
     )

@@ -1,0 +1,114 @@
+/**
+ * DeployRunner: runs deploys in this process, no server needed.
+ *
+ * One deploy at a time for a service. A newer one cancels the older and begins when that is seen ended; an older one
+ * that comes late is superseded at once. Between processes the same holds by the cluster's generation fence.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Semaphore from "effect/Semaphore"
+import type { DeployRequest, Generation } from "../domain/DeployRequest.ts"
+import type { DeployError } from "./DeployError.ts"
+import { DeploySteps } from "./DeploySteps.ts"
+import { type Deploy, deploy, type DeployOutcome, Superseded } from "./Orchestration.ts"
+
+/** What is known of a service's deploys while at least one of them is under way. */
+interface Lane {
+  readonly turn: Semaphore.Semaphore
+  newest: { readonly generation: Generation; readonly superseded: Deferred.Deferred<Generation> }
+  waiting: number
+}
+
+export class DeployRunner extends Context.Service<
+  DeployRunner,
+  {
+    /** Runs a request to its outcome. Interrupting it cancels the deploy; repeating it converges. */
+    readonly deploy: (request: DeployRequest) => Effect.Effect<DeployOutcome>
+  }
+>()("mcpdeploy/core/pipeline/DeployRunner") {
+  static readonly layer: Layer.Layer<DeployRunner, never, DeploySteps> = Layer.effect(
+    DeployRunner,
+    Effect.gen(function* () {
+      const steps = yield* DeploySteps
+      const lanes = new Map<string, Lane>()
+
+      const interpret = Effect.fnUntraced(function* (request: DeployRequest) {
+        let node = deploy(request)
+        while (node.step !== "done") node = yield* next(steps, node)
+        return node.outcome
+      })
+
+      const enter = Effect.fnUntraced(function* (request: DeployRequest) {
+        const mine = { generation: request.generation, superseded: yield* Deferred.make<Generation>() }
+        const lane = lanes.get(request.target.key)
+        if (lane === undefined) {
+          const opened: Lane = { turn: yield* Semaphore.make(1), newest: mine, waiting: 1 }
+          lanes.set(request.target.key, opened)
+          return { lane: opened, mine }
+        }
+        lane.waiting++
+        if (lane.newest.generation > mine.generation) {
+          yield* Deferred.succeed(mine.superseded, lane.newest.generation)
+        } else {
+          yield* Deferred.succeed(lane.newest.superseded, mine.generation)
+          lane.newest = mine
+        }
+        return { lane, mine }
+      })
+
+      const leave = (request: DeployRequest, lane: Lane) =>
+        Effect.sync(() => {
+          if (--lane.waiting === 0) lanes.delete(request.target.key)
+        })
+
+      return DeployRunner.of({
+        deploy: Effect.fn("DeployRunner.deploy")(function* (request) {
+          return yield* Effect.acquireUseRelease(
+            enter(request),
+            ({ lane, mine }) =>
+              Effect.raceFirst(
+                Effect.map(Deferred.await(mine.superseded), (by): DeployOutcome => Superseded.make({ by })),
+                Semaphore.withPermit(lane.turn)(interpret(request))
+              ),
+            ({ lane }) => leave(request, lane)
+          )
+        })
+      })
+    })
+  )
+}
+
+/** Runs one node's step. */
+const next = (steps: DeploySteps["Service"], node: Exclude<Deploy, { readonly step: "done" }>): Effect.Effect<Deploy> => {
+  switch (node.step) {
+    case "clone":
+      return run(steps.clone(node.input), node)
+    case "build":
+      return run(steps.build(node.input), node)
+    case "push":
+      return run(steps.push(node.input), node)
+    case "deploy":
+      return run(steps.deploy(node.input), node)
+    case "verify":
+      return run(steps.verify(node.input), node)
+    case "restore":
+      return run(steps.restore(node.input), node)
+  }
+}
+
+const run = Effect.fnUntraced(function* <Output>(
+  step: Effect.Effect<Output, DeployError>,
+  node: {
+    readonly succeeded: (output: Output, durationMs: number) => Deploy
+    readonly failed: (error: DeployError) => Deploy
+  }
+) {
+  const startedAt = yield* Clock.currentTimeMillis
+  return yield* Effect.matchEffect(step, {
+    onFailure: (error) => Effect.succeed(node.failed(error)),
+    onSuccess: (output) => Effect.map(Clock.currentTimeMillis, (now) => node.succeeded(output, now - startedAt))
+  })
+})

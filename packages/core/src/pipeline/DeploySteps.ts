@@ -1,0 +1,280 @@
+/**
+ * DeploySteps: each step of a deploy as one effect over the five services. An in-process run and a Temporal activity
+ * run the same ones. Every step can be repeated: what is already done is seen and left.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import { type Applied, ClusterApplier, type Workload } from "../ClusterApplier.ts"
+import { buildKey } from "../domain/BuildKey.ts"
+import { type DeployStep, emit } from "../domain/DeployEvent.ts"
+import type { DeployRequest } from "../domain/DeployRequest.ts"
+import { type ImageDigest, ImageRef, type RegistryName } from "../domain/Image.ts"
+import { Receipt } from "../domain/Receipt.ts"
+import { RepositoryPath } from "../domain/Source.ts"
+import { GitSource, resolveInside } from "../GitSource.ts"
+import { type BuildEvent, ImageBuilder } from "../ImageBuilder.ts"
+import { Registry } from "../Registry.ts"
+import { SecretStore } from "../SecretStore.ts"
+import type { DeployError } from "./DeployError.ts"
+import { evidence } from "./Evidence.ts"
+import type * as Steps from "./Steps.ts"
+
+export interface DeployStepsConfig {
+  /** The region's registry, as images name it. */
+  readonly registry: RegistryName
+  /** Seconds that a build may take when the request does not say. */
+  readonly buildTimeoutSeconds: number
+  /** Keys the hash by which build secrets enter the build key. A build with secrets is found again under the same one. */
+  readonly buildSecretKey: Redacted.Redacted
+}
+
+/** Part of every build key: another value makes every image be built anew. */
+const builderVersion = "dockerfile.v0 1"
+
+type Step<Input, Output> = (input: Input) => Effect.Effect<Output, DeployError>
+
+export class DeploySteps extends Context.Service<
+  DeploySteps,
+  {
+    readonly clone: Step<Steps.CloneInput, Steps.CloneOutput>
+    readonly build: Step<Steps.BuildInput, Steps.BuildOutput>
+    readonly push: Step<Steps.PushInput, Steps.PushOutput>
+    readonly deploy: Step<Steps.RolloutInput, Steps.RolloutOutput>
+    readonly verify: Step<Steps.VerifyInput, Steps.VerifyOutput>
+    readonly restore: Step<Steps.RestoreInput, Steps.RestoreOutput>
+  }
+>()("mcpdeploy/core/pipeline/DeploySteps") {
+  static readonly layer = (
+    config: DeployStepsConfig
+  ): Layer.Layer<DeploySteps, never, GitSource | ImageBuilder | Registry | ClusterApplier | SecretStore> =>
+    Layer.effect(DeploySteps, make(config))
+}
+
+const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
+  const git = yield* GitSource
+  const builder = yield* ImageBuilder
+  const registry = yield* Registry
+  const cluster = yield* ClusterApplier
+  const secretStore = yield* SecretStore
+
+  const workloadOf = (request: DeployRequest, image: ImageRef, digest: ImageDigest) =>
+    Effect.map(
+      secretStore.resolveAll(request.run.secrets ?? {}),
+      (secrets): Workload => ({
+        target: request.target,
+        image,
+        digest,
+        generation: request.generation,
+        run: request.run,
+        secrets
+      })
+    )
+
+  const inRegistry = (image: ImageRef, digest: ImageDigest) =>
+    registry.resolve(image, digest).pipe(
+      Effect.as(true),
+      Effect.catchReason("RegistryError", "ImageNotFound", () => Effect.succeed(false))
+    )
+
+  const clone = Effect.fn("DeploySteps.clone")(
+    function* ({ request }: Steps.CloneInput) {
+      const [, commit] = yield* Effect.all(
+        [cluster.claim(request.target), git.resolve(request.source.repository, request.source.ref)],
+        { concurrency: "unbounded" }
+      )
+      const { files, size } = yield* git.checkout(request.source.repository, commit)
+      return { output: { commit }, summary: `${commit.slice(0, 12)}, ${files} files, ${bytes(size)}` }
+    },
+    Effect.scoped,
+    reported("clone")
+  )
+
+  const build = Effect.fn("DeploySteps.build")(
+    function* ({ commit, request }: Steps.BuildInput) {
+      const { dockerfile, target, args, timeoutSeconds } = request.build
+      const rootDirectory = request.source.rootDirectory ?? RepositoryPath.make(".")
+      const image = new ImageRef({
+        registry: config.registry,
+        namespace: request.owner.namespace,
+        service: request.service,
+        commit
+      })
+      const secrets = yield* secretStore.resolveAll(request.build.secrets ?? {})
+      const inputs = {
+        dockerfile: dockerfile ?? RepositoryPath.make("Dockerfile"),
+        ...(target === undefined ? {} : { target }),
+        args: args ?? {},
+        secrets
+      }
+      const key = buildKey(
+        { ...inputs, repository: request.source.repository, commit, rootDirectory, builderVersion },
+        config.buildSecretKey
+      )
+      const output = (digest: ImageDigest, reused: boolean): Steps.BuildOutput => ({
+        image,
+        digest,
+        buildKey: key,
+        reused
+      })
+
+      const earlier = (yield* cluster.history(request.target)).find((receipt) => receipt.buildKey === key)
+      if (earlier !== undefined && (yield* inRegistry(image, earlier.digest))) {
+        return { output: output(earlier.digest, true), summary: `nothing to build, ${short(earlier.digest)} is in the registry` }
+      }
+
+      const checkout = yield* git.checkout(request.source.repository, commit)
+      const context = yield* resolveInside(request.source.repository, checkout, rootDirectory)
+      const solve = (acceptFinished: boolean) =>
+        builder
+          .build({
+            image,
+            context,
+            ...inputs,
+            buildKey: key,
+            acceptFinished,
+            timeoutSeconds: timeoutSeconds ?? config.buildTimeoutSeconds
+          })
+          .pipe(
+            Stream.tap(reportBuild),
+            Stream.filter((event) => event._tag === "Built"),
+            Stream.runLast,
+            Effect.map(Option.getOrThrow)
+          )
+      const first = yield* solve(true)
+      const built = first.reused && !(yield* inRegistry(image, first.digest)) ? yield* solve(false) : first
+      return { output: output(built.digest, built.reused), summary: short(built.digest) }
+    },
+    Effect.scoped,
+    reported("build")
+  )
+
+  const push = Effect.fn("DeploySteps.push")(
+    function* ({ digest, image }: Steps.PushInput) {
+      const { changed } = yield* registry.publish(image, image.commit, digest)
+      return { output: { changed }, summary: changed ? String(image) : `${image} was there` }
+    },
+    reported("push")
+  )
+
+  const deploy = Effect.fn("DeploySteps.deploy")(
+    function* ({ digest, image, request }: Steps.RolloutInput) {
+      const workload = yield* workloadOf(request, image, digest)
+      const applied = yield* cluster.apply(workload)
+      const written = applied.changes.filter(({ action }) => action !== "unchanged").length
+      yield* emit({
+        _tag: "StepProgress",
+        step: "deploy",
+        message: written === 0 ? "nothing to change, waiting for the pods" : `${written} objects written, waiting for the pods`
+      })
+      const pods = yield* cluster.awaitRollout(workload, applied)
+      return { output: { applied, pods }, summary: `${written} objects changed, ${pods.length} pods ready` }
+    },
+    reported("deploy")
+  )
+
+  const verify = Effect.fn("DeploySteps.verify")(
+    function* ({ built, commit, request, rollout, timings }: Steps.VerifyInput) {
+      const startedAt = yield* Clock.currentTimeMillis
+      const workload = yield* workloadOf(request, built.image, built.digest)
+      const probe = yield* evidence(workload, rollout.pods).pipe(Effect.provideService(ClusterApplier, cluster))
+      const now = yield* DateTime.now
+      const { secretName } = rollout.applied
+      const receipt = new Receipt({
+        commit,
+        image: built.image,
+        digest: built.digest,
+        buildKey: built.buildKey,
+        generation: request.generation,
+        source: request.source,
+        build: request.build,
+        run: request.run,
+        ...(secretName === undefined ? {} : { secretName }),
+        pods: rollout.pods,
+        ...(probe === undefined ? {} : { probe }),
+        steps: [...timings, { step: "verify", durationMs: DateTime.toEpochMillis(now) - startedAt }],
+        deployedAt: DateTime.formatIso(now)
+      })
+      yield* cluster.record(request.target, receipt)
+      return {
+        output: { receipt },
+        summary: probe === undefined ? `${short(built.digest)} runs` : `${probe.url} answered ${probe.status}`
+      }
+    },
+    reported("verify")
+  )
+
+  const restore = Effect.fn("DeploySteps.restore")(
+    function* ({ request }: Steps.RestoreInput) {
+      const [last] = yield* cluster.history(request.target)
+      if (last === undefined) {
+        const output: Steps.RestoreOutput = {}
+        return { output, summary: "no deploy has succeeded before, nothing to return to" }
+      }
+      const applied: Applied = yield* cluster.restore(request.target, last, request.generation)
+      yield* cluster.awaitRollout(restoredWorkload(request, last), applied)
+      const output: Steps.RestoreOutput = { restored: last.commit }
+      return { output, summary: `commit ${last.commit.slice(0, 12)} runs again` }
+    },
+    reported("restore")
+  )
+
+  return DeploySteps.of({ clone, build, push, deploy, verify, restore })
+})
+
+/** What `awaitRollout` needs of a restored workload: its Secret is there already, so no values. */
+const restoredWorkload = (request: DeployRequest, receipt: Receipt): Workload => ({
+  target: request.target,
+  image: receipt.image,
+  digest: receipt.digest,
+  generation: request.generation,
+  run: receipt.run,
+  secrets: {}
+})
+
+const short = (digest: ImageDigest): string => digest.slice(0, "sha256:".length + 12)
+
+const bytes = (size: number): string =>
+  size < 1024 ? `${size} B` : size < 1024 ** 2 ? `${(size / 1024).toFixed(1)} KiB` : `${(size / 1024 ** 2).toFixed(1)} MiB`
+
+const reportBuild = (event: BuildEvent): Effect.Effect<void> => {
+  switch (event._tag) {
+    case "BuildVertex":
+      return emit({ _tag: "StepLog", step: "build", source: event.name, line: event.state })
+    case "BuildLog":
+      return emit({ _tag: "StepLog", step: "build", source: event.vertex, line: event.line })
+    case "BuildProgress":
+      return emit({
+        _tag: "StepProgress",
+        step: "build",
+        message: event.message,
+        ...(event.fraction === undefined ? {} : { fraction: event.fraction })
+      })
+    case "Built":
+      return Effect.void
+  }
+}
+
+/** Reports a step's begin and end, and keeps only its output. */
+function reported(step: DeployStep) {
+  return <Output, E extends { readonly message: string }>(
+    effect: Effect.Effect<{ readonly output: Output; readonly summary: string }, E>
+  ): Effect.Effect<Output, E> =>
+    Effect.gen(function* () {
+      yield* emit({ _tag: "StepStarted", step })
+      const startedAt = yield* Clock.currentTimeMillis
+      const { output, summary } = yield* Effect.tapError(effect, (error) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          emit({ _tag: "StepFailed", step, durationMs: now - startedAt, message: error.message })
+        )
+      )
+      const durationMs = (yield* Clock.currentTimeMillis) - startedAt
+      yield* emit({ _tag: "StepFinished", step, durationMs, summary })
+      return output
+    })
+}

@@ -1,0 +1,56 @@
+/**
+ * `pnpm test`: checks the code, brings up a region of its own, and runs every test against it.
+ *
+ * The last line is `N passed, N failed, N skipped`. Exits non-zero when a check or a test failed.
+ */
+import { spawn } from "node:child_process"
+import { mkdtemp, readFile, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+const root = new URL("..", import.meta.url).pathname
+
+const run = (command: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = {}): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const child = spawn(command, args, { cwd: root, stdio: "inherit", env: { ...process.env, ...env } })
+    child.on("error", reject)
+    child.on("exit", (code) => resolve(code ?? 1))
+  })
+
+const heading = (text: string): void => {
+  process.stdout.write(`\n── ${text}\n`)
+}
+
+const folder = await mkdtemp(join(tmpdir(), "mcpdeploy-test-"))
+const report = join(folder, "report.json")
+const region = ["packages/local-region/src/main.ts"]
+const regionFolder = ["--data", join(folder, "region")]
+let failures = 0
+let counts = { numPassedTests: 0, numFailedTests: 0, numPendingTests: 0, numTodoTests: 0 }
+
+try {
+  heading("types, lint, format, Effect diagnostics")
+  if ((await run("pnpm", ["check"])) !== 0) failures++
+
+  heading("a region of real servers")
+  if ((await run(process.execPath, [...region, "up", ...regionFolder])) !== 0) {
+    failures++
+  } else {
+    heading("tests")
+    const code = await run(
+      "pnpm",
+      ["exec", "vitest", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
+      { MCPDEPLOY_TEST_REGION: join(folder, "region", "region.json") }
+    )
+    counts = JSON.parse(await readFile(report, "utf8"))
+    if (code !== 0 && counts.numFailedTests === 0) failures++
+  }
+} finally {
+  await run(process.execPath, [...region, "down", ...regionFolder])
+  await rm(folder, { recursive: true, force: true })
+}
+
+const failed = counts.numFailedTests + failures
+const skipped = counts.numPendingTests + counts.numTodoTests
+process.stdout.write(`${counts.numPassedTests} passed, ${failed} failed, ${skipped} skipped\n`)
+process.exitCode = failed === 0 ? 0 : 1

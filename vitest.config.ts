@@ -1,0 +1,16 @@
+import { defineConfig } from "vitest/config"
+
+export default defineConfig({
+  test: {
+    projects: ["packages/*", "scripts"].map((root) => ({
+      test: {
+        name: root.split("/").at(-1) ?? root,
+        root,
+        include: ["test/**/*.test.ts"],
+        testTimeout: 120_000,
+        hookTimeout: 120_000
+      }
+    })),
+    maxWorkers: 2
+  }
+})
