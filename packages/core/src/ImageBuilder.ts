@@ -7,23 +7,13 @@ import * as Context from "effect/Context"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
+import { BuildFailureReason } from "./BuildFailure.ts"
 import { ImageDigest, type ImageRef } from "./domain/Image.ts"
 import type { RepositoryPath } from "./domain/Source.ts"
 
-/** BuildKit does not answer or went away in mid-build. A retry can help. */
-export class BuilderUnreachable extends Schema.TaggedError<BuilderUnreachable>()("BuilderUnreachable", {
-  address: Schema.String,
-  detail: Schema.String
-}) {
-  readonly retryable = true
-  override get message(): string {
-    return `BuildKit at ${this.address} cannot be reached: ${this.detail}`
-  }
-}
-
 export class ImageBuilderError extends Schema.TaggedError<ImageBuilderError>()("ImageBuilderError", {
   image: Schema.String,
-  reason: Schema.Union([BuilderUnreachable])
+  reason: BuildFailureReason
 }) {
   get retryable(): boolean {
     return this.reason.retryable
@@ -46,7 +36,7 @@ export interface BuildRequest {
   readonly buildKey: string
   /** false: build again even when a finished build with this key is known, because its image is gone. */
   readonly acceptFinished: boolean
-  /** Seconds. */
+  /** Seconds from when a builder is free for it. */
   readonly timeoutSeconds: number
 }
 

@@ -1,0 +1,174 @@
+/** One build on the daemon, from the session to the digest: its events, its end, and its cancellation. */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import {
+  type BuildFailureReason,
+  BuildFailed,
+  BuildTimedOut,
+  type CancelNotConfirmed
+} from "../BuildFailure.ts"
+import type { ImageDigest } from "../domain/Image.ts"
+import type { BuildEvent, BuildRequest } from "../ImageBuilder.ts"
+import type { Endpoint } from "./Address.ts"
+import { classify } from "./Classify.ts"
+import { type Control, type Keepalive, connect } from "./Control.ts"
+import type { StatusResponse } from "./gen/buildkit_pb.ts"
+import { GrpcFailure } from "./GrpcFailure.ts"
+import { awaitEnd, digestIn } from "./History.ts"
+import { BuildFollower } from "./Progress.ts"
+import { type RegistryCredentials, openSession } from "./Session.ts"
+import { newRef, solveRequest } from "./SolveRequest.ts"
+
+/** The daemon and what is agreed about it. */
+export interface Builder {
+  readonly endpoint: Endpoint
+  readonly keepalive: Keepalive
+  /** For what is asked beside a build: its status, its record. */
+  readonly control: Control
+  readonly credentials: (host: string) => Effect.Effect<RegistryCredentials | undefined>
+  /** How long a cancelled build may take to end. */
+  readonly cancelSeconds: number
+}
+
+/** How long the status stream may be silent once the build has ended: it ends by itself unless its connection hangs. */
+const statusSilence = "5 seconds"
+const statusRetryDelay = "500 millis"
+
+/** The status stream, read again when its connection breaks, until it ends or the build has. */
+const statusOf = (
+  control: Control,
+  ref: string,
+  follower: BuildFollower,
+  solve: Fiber.Fiber<ImageDigest, unknown>
+): Stream.Stream<StatusResponse> => {
+  const read = (): Stream.Stream<StatusResponse> =>
+    control.status(ref).pipe(
+      Stream.catch((failure) =>
+        Stream.unwrap(
+          Effect.logDebug(`status of build ${ref}: ${failure.message}`).pipe(
+            Effect.andThen(Effect.sleep(statusRetryDelay)),
+            Effect.map(() => {
+              follower.restart()
+              return read()
+            })
+          )
+        )
+      )
+    )
+  const ended = Fiber.await(solve).pipe(
+    Effect.andThen(Effect.sleep(statusSilence)),
+    Effect.andThen(Cause.done())
+  )
+  return Stream.transformPull(read(), (pull) => Effect.succeed(Effect.raceFirst(pull, ended)))
+}
+
+/** A connection can break because the answer is too large for it, and then the daemon's record has the cause. */
+const recoverOutcome = Effect.fnUntraced(function* (
+  control: Control,
+  ref: string,
+  failure: GrpcFailure,
+  seconds: number
+): Effect.fn.Return<ImageDigest, GrpcFailure> {
+  const ending = yield* awaitEnd(control, ref, seconds).pipe(Effect.catch(() => Effect.fail(failure)))
+  if (ending._tag === "Finished" && Option.isSome(ending.digest)) return ending.digest.value
+  return yield* ending._tag === "Failed" ? ending.failure : failure
+})
+
+/** Adds which step failed, where only its own message tells. */
+const withFailedStep = (failure: GrpcFailure, follower: BuildFollower): GrpcFailure => {
+  const { failed } = follower
+  if (failed === undefined || failure.details.vertex !== undefined) return failure
+  const exitCode = /exit code: (\d+)/.exec(failed.error)?.[1]
+  return new GrpcFailure({
+    code: 2,
+    detail: failure.connectionLost ? failed.error : failure.detail,
+    details: {
+      ...failure.details,
+      vertex: failed.vertex,
+      ...(exitCode === undefined ? {} : { exitCode: Number(exitCode) })
+    }
+  })
+}
+
+/** Interrupts a running solve, and returns when the daemon says that the build has ended. */
+const cancel = Effect.fnUntraced(function* (
+  builder: Builder,
+  ref: string,
+  solve: Fiber.Fiber<ImageDigest, unknown>
+): Effect.fn.Return<void> {
+  if (solve.pollUnsafe() !== undefined) return
+  yield* Fiber.interrupt(solve)
+  // a fiber of its own: this one is being interrupted, and must still see deadlines
+  const gone = yield* Effect.forkDetach(awaitEnd(builder.control, ref, builder.cancelSeconds))
+  const exit = yield* Fiber.await(gone)
+  if (Exit.isFailure(exit)) yield* Effect.logWarning(Cause.squash(exit.cause))
+})
+
+/** The build's events, and last the digest. Leaving the stream early cancels the build. */
+export const runBuild = Effect.fnUntraced(function* (
+  builder: Builder,
+  request: BuildRequest,
+  root: string,
+  prefix: string
+): Effect.fn.Return<Stream.Stream<BuildEvent, BuildFailureReason>, BuildFailureReason, Scope.Scope> {
+  const { control, endpoint } = builder
+  const { image, secrets, timeoutSeconds } = request
+  const ref = newRef(prefix)
+  const session = yield* openSession(endpoint, {
+    directories: { context: root, dockerfile: root },
+    secrets,
+    credentials: builder.credentials,
+    sharedKey: image.name
+  })
+  const solver = yield* connect(endpoint, builder.keepalive)
+  const follower = new BuildFollower()
+  const message = yield* solveRequest(request, ref, session.id)
+
+  const timedOut: Effect.Effect<never, BuildTimedOut | CancelNotConfirmed> = Effect.suspend(() => {
+    const error = new BuildTimedOut({ timeoutSeconds, lastLines: follower.lastLines })
+    return awaitEnd(control, ref, builder.cancelSeconds).pipe(Effect.andThen(Effect.fail(error)))
+  })
+  const answered = solver.solve(message).pipe(
+    Effect.map(({ ExporterResponse }) => digestIn(ExporterResponse)),
+    Effect.flatMap(
+      Option.match({
+        onNone: () => Effect.fail(new BuildFailed({ detail: "the builder names no digest for the image" })),
+        onSome: Effect.succeed
+      })
+    ),
+    Effect.catchTag("GrpcFailure", (failure) =>
+      failure.connectionLost
+        ? recoverOutcome(control, ref, failure, builder.cancelSeconds)
+        : Effect.fail(failure)
+    ),
+    Effect.timeoutOrElse({ duration: `${timeoutSeconds} seconds`, orElse: () => timedOut })
+  )
+  const solve = yield* Effect.acquireRelease(Effect.forkDetach(answered), (fiber) =>
+    cancel(builder, ref, fiber)
+  )
+
+  const outcome = Fiber.join(solve).pipe(
+    Effect.catchTag("GrpcFailure", (failure) =>
+      Effect.fail(
+        classify(withFailedStep(failure, follower), {
+          address: endpoint.address,
+          dockerfile: request.dockerfile,
+          sessionFailure: session.failure(),
+          follower
+        })
+      )
+    ),
+    Effect.map((digest): BuildEvent => ({ _tag: "Built", digest, reused: false }))
+  )
+  return statusOf(control, ref, follower, solve).pipe(
+    Stream.map((response) => follower.receive(response)),
+    Stream.concat(Stream.sync(() => follower.flush())),
+    Stream.flattenIterable,
+    Stream.concat(Stream.fromEffect(outcome))
+  )
+})

@@ -1,0 +1,94 @@
+/** {@link ImageBuilder} on BuildKit's gRPC API. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import { type BuildFailureReason, type BuilderAddressInvalid, BuilderUnreachable } from "../BuildFailure.ts"
+import { type BuildEvent, type BuildRequest, ImageBuilder, ImageBuilderError } from "../ImageBuilder.ts"
+import { type BuildkitTls, endpointOf } from "./Address.ts"
+import { type Builder, runBuild } from "./Build.ts"
+import { type Keepalive, connect } from "./Control.ts"
+import { resolveContext } from "./Dockerfile.ts"
+import { findFinished } from "./History.ts"
+import type { RegistryCredentials } from "./Session.ts"
+import { refPrefix } from "./SolveRequest.ts"
+
+export type { BuildkitTls } from "./Address.ts"
+export type { RegistryCredentials } from "./Session.ts"
+
+/** Which daemon builds, and how much at once. */
+export interface BuildkitConfig {
+  /** `unix:///path` or `tcp://host:port`. */
+  readonly address: string
+  /** TLS for `tcp://`; with a client certificate it is mutual. */
+  readonly tls?: BuildkitTls
+  /** Builds that run at once; more wait in the order in which they came. */
+  readonly concurrency: number
+  /** What the daemon logs in with at a registry, by the registry's host. None when absent. */
+  readonly registryAuth?: (host: string) => Effect.Effect<RegistryCredentials | undefined>
+  /** Notices a daemon that hangs. Default: a ping every 10 s that must be answered within 10 s. */
+  readonly keepalive?: Keepalive
+  /** How long a cancelled build may take to end before that is reported; 15 when absent. */
+  readonly cancelSeconds?: number
+}
+
+/** How long the daemon may take to answer a question that needs no work. */
+const answerDeadline = "10 seconds"
+const defaultKeepalive: Keepalive = { intervalMs: 10_000, timeoutMs: 10_000 }
+const defaultCancelSeconds = 15
+
+/** Builds on one daemon. The connection is opened when it is first needed. */
+export const layer = (config: BuildkitConfig): Layer.Layer<ImageBuilder, BuilderAddressInvalid> =>
+  Layer.effect(
+    ImageBuilder,
+    Effect.gen(function* () {
+      const endpoint = yield* endpointOf(config.address, config.tls)
+      const keepalive = config.keepalive ?? defaultKeepalive
+      const builder: Builder = {
+        endpoint,
+        keepalive,
+        control: yield* connect(endpoint, keepalive),
+        credentials: config.registryAuth ?? (() => Effect.undefined),
+        cancelSeconds: config.cancelSeconds ?? defaultCancelSeconds
+      }
+      const slots = yield* Semaphore.make(config.concurrency)
+
+      const unreachable = (detail: string) => new BuilderUnreachable({ address: config.address, detail })
+      const finishedBuild = (prefix: string) =>
+        findFinished(builder.control, prefix).pipe(
+          Effect.timeoutOrElse({
+            duration: answerDeadline,
+            orElse: () => Effect.fail(unreachable(`no answer within ${answerDeadline}`))
+          }),
+          Effect.catchTag("GrpcFailure", (failure) => Effect.fail(unreachable(failure.message)))
+        )
+
+      const prepare = Effect.fn("ImageBuilder.build")(function* (request: BuildRequest) {
+        const root = yield* resolveContext(request.context, request.dockerfile)
+        const prefix = refPrefix(request.image, request.buildKey)
+        const finished = request.acceptFinished ? yield* finishedBuild(prefix) : Option.none()
+        if (Option.isSome(finished)) {
+          return Stream.succeed<BuildEvent>({ _tag: "Built", digest: finished.value, reused: true })
+        }
+        const started = Stream.unwrap(runBuild(builder, request, root, prefix))
+        const free = yield* Effect.acquireRelease(Semaphore.takeIfAvailable(slots, 1), (taken) =>
+          taken ? Semaphore.release(slots, 1) : Effect.void
+        )
+        if (free) return started
+        const waiting: BuildEvent = { _tag: "BuildProgress", message: "waiting for a free builder" }
+        return Stream.succeed(waiting).pipe(
+          Stream.concat(Stream.unwrap(Effect.as(Semaphore.takeScoped(slots, 1), started)))
+        )
+      })
+
+      return ImageBuilder.of({
+        build: (request) =>
+          Stream.unwrap(prepare(request)).pipe(
+            Stream.mapError(
+              (reason: BuildFailureReason) => new ImageBuilderError({ image: String(request.image), reason })
+            )
+          )
+      })
+    })
+  )

@@ -1,0 +1,177 @@
+/** What a failed build means, from the daemon's status, its details, and the steps' own messages. */
+import { status } from "@grpc/grpc-js"
+import {
+  BaseImageUnavailable,
+  BuildFailed,
+  type BuildFailureReason,
+  BuildSecretMissing,
+  BuildStepFailed,
+  BuildStepKilled,
+  BuilderDiskFull,
+  BuilderUnreachable,
+  ContextUnreadable,
+  DockerfileInvalid,
+  type DockerfileLocation,
+  DockerfileNotFound,
+  FileNotInContext,
+  ImagePushFailed,
+  SourceForbidden,
+  TargetNotFound
+} from "../BuildFailure.ts"
+import { FileUnreadable } from "./FileSync.ts"
+import type { FailureDetails, GrpcFailure } from "./GrpcFailure.ts"
+import type { BuildFollower } from "./Progress.ts"
+
+/** What is known about the build that failed. */
+export interface FailedBuild {
+  readonly address: string
+  readonly dockerfile: string
+  /** What went wrong on this side of the session. */
+  readonly sessionFailure: Error | undefined
+  readonly follower: BuildFollower
+}
+
+/** Process killed by SIGKILL: 128 + 9. */
+const killedExitCode = 137
+const excerptPadding = 2
+const longestExcerptLine = 200
+
+/** Where in the Dockerfile, with an excerpt for people. */
+export const locationOf = (source: FailureDetails["source"]): DockerfileLocation | undefined => {
+  const lines = (source?.ranges ?? []).flatMap((range) => {
+    const start = range.start.line ?? 0
+    return start > 0
+      ? [{ start, end: Math.max(start, range.end?.line ?? start), column: range.start.character }]
+      : []
+  })
+  const first = lines[0]
+  if (source === undefined || first === undefined) return undefined
+  const line = Math.min(...lines.map(({ start }) => start))
+  const endLine = Math.max(...lines.map(({ end }) => end))
+  const text = source.content.split("\n")
+  const excerpt = text
+    .slice(Math.max(0, line - 1 - excerptPadding), endLine + excerptPadding)
+    .map((content, index) => {
+      const number = Math.max(1, line - excerptPadding) + index
+      const mark = number >= line && number <= endLine ? ">" : " "
+      return `${String(number).padStart(4)} ${mark} ${content.slice(0, longestExcerptLine)}`.trimEnd()
+    })
+    .join("\n")
+  const column = first.column === undefined || first.column === 0 ? {} : { column: first.column + 1 }
+  return { file: source.file, line, endLine, excerpt, ...column }
+}
+
+/** The instruction as the Dockerfile has it, where the details have its text. */
+const instructionIn = (
+  source: FailureDetails["source"],
+  location: DockerfileLocation | undefined
+): string | undefined =>
+  source === undefined || location === undefined
+    ? undefined
+    : source.content
+        .split("\n")
+        .slice(location.line - 1, location.endLine)
+        .join("\n")
+        .trim()
+
+const isTransient = (detail: string): boolean =>
+  /dial tcp|connection re(?:fused|set)|i\/o timeout|TLS handshake|no such host|EOF|unexpected status[^:]*: ?5\d\d|50\d |too ?many ?requests/i.test(
+    detail
+  )
+const isRefused = (detail: string): boolean =>
+  /\b401\b|\b403\b|unauthori[sz]ed|authorization failed|failed to authorize|access denied|insufficient_scope/i.test(
+    detail
+  )
+
+const lostConnection =
+  /no active session|session healthcheck failed|transport is closing|server is (?:shutting|closing)|graceful_stop/i
+
+/** Messages by which a class of failure is known, the more certain first. */
+const classifiers: ReadonlyArray<
+  (
+    text: string,
+    about: { readonly location?: DockerfileLocation },
+    build: FailedBuild
+  ) => BuildFailureReason | undefined
+> = [
+  (text) =>
+    /no space left on device|disk quota exceeded/i.test(text)
+      ? new BuilderDiskFull({ detail: text })
+      : undefined,
+  (text) => {
+    const target = /target stage "?([^"\s]+)"? could not be found/.exec(text)?.[1]
+    return target === undefined ? undefined : new TargetNotFound({ target })
+  },
+  (text, about) => {
+    const id = /secret ([^\s:]+):? not found/.exec(text)?.[1]
+    return id === undefined ? undefined : new BuildSecretMissing({ id, ...about })
+  },
+  (text, about) => {
+    const source = /source "(?:docker-image:\/\/)?([^"]+)" (?:not allowed|denied) by policy/.exec(text)?.[1]
+    return source === undefined ? undefined : new SourceForbidden({ source, ...about })
+  },
+  (text) =>
+    /failed to push|error (?:pushing|writing layer)|failed to copy: .*(?:PUT|POST|PATCH)|pushing layers/i.test(
+      text
+    )
+      ? new ImagePushFailed({ detail: text, refused: isRefused(text) })
+      : undefined,
+  (text, about) => {
+    const path = /failed to calculate checksum of ref [^:]+::?[^:]*: "\/?([^"]+)": not found/.exec(text)?.[1]
+    return path === undefined ? undefined : new FileNotInContext({ path, ...about })
+  },
+  (text, about) => {
+    const image = /failed to resolve source metadata for ([^\s:]+(?::\d+)?[^\s]*?): /.exec(text)?.[1]
+    if (image === undefined) return undefined
+    const detail = text.slice(text.indexOf(image) + image.length + 2)
+    return new BaseImageUnavailable({
+      image,
+      detail,
+      transient: isTransient(detail) && !isRefused(detail),
+      ...about
+    })
+  },
+  (text, _about, { dockerfile }) =>
+    /failed to read dockerfile/.test(text) ? new DockerfileNotFound({ dockerfile }) : undefined,
+  (text, location) =>
+    /dockerfile parse error|failed to parse|failed to process|unknown instruction|circular dependency|invalid|requires/i.test(
+      text
+    )
+      ? new DockerfileInvalid({
+          detail: text.replace(/^dockerfile parse error on line \d+: /, ""),
+          ...location
+        })
+      : undefined
+]
+
+/** The reason of a build's failure. */
+export const classify = (failure: GrpcFailure, build: FailedBuild): BuildFailureReason => {
+  const { address, follower, sessionFailure } = build
+  if (sessionFailure instanceof FileUnreadable) {
+    return new ContextUnreadable({ path: sessionFailure.path, detail: sessionFailure.message })
+  }
+  const detail = failure.detail.replace(/^failed to solve: /, "")
+  if (failure.connectionLost || lostConnection.test(detail)) {
+    return new BuilderUnreachable({ address, detail: sessionFailure?.message ?? detail })
+  }
+  const location = locationOf(failure.details.source)
+  const about = location === undefined ? {} : { location }
+  const { exitCode, source, vertex } = failure.details
+  if (exitCode !== undefined && exitCode !== 0) {
+    const step = vertex ?? follower.failed?.vertex ?? ""
+    const instruction = instructionIn(source, location) ?? follower.instructionOf(step) ?? detail
+    const lastLines = follower.lastLinesOf(step)
+    const killed = exitCode === killedExitCode || detail.endsWith("cannot allocate memory")
+    return killed
+      ? new BuildStepKilled({ instruction, lastLines, ...about })
+      : new BuildStepFailed({ instruction, exitCode, lastLines, ...about })
+  }
+  for (const classifier of classifiers) {
+    const reason = classifier(detail, about, build)
+    if (reason !== undefined) return reason
+  }
+  if (failure.code === status.RESOURCE_EXHAUSTED || /context canceled/.test(detail)) {
+    return new BuilderUnreachable({ address, detail })
+  }
+  return new BuildFailed({ detail, ...about })
+}
