@@ -3,26 +3,22 @@
  *
  * A checkout is addressed by (repository, sha): asking again costs nothing, and any process may ask.
  */
+import { realpath, stat } from "node:fs/promises"
+import { join, sep } from "node:path"
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { type GitRef, type GitRepository, CommitSha, RepositoryUrl } from "./domain/Source.ts"
+import { type GitRef, type GitRepository, CommitSha, type RepositoryPath, RepositoryUrl } from "./domain/Source.ts"
+import { GitReason, RootDirectoryUnusable } from "./git/GitReason.ts"
 
-/** The host does not answer, or answers with something else than git. A retry can help. */
-export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("HostUnreachable", {
-  detail: Schema.String
-}) {
-  readonly retryable = true
-  override get message(): string {
-    return `the git host cannot be reached: ${this.detail}`
-  }
-}
+export * from "./git/GitReason.ts"
 
+/** Why a ref could not be resolved or a commit could not be had. */
 export class GitSourceError extends Schema.TaggedError<GitSourceError>()("GitSourceError", {
   operation: Schema.Literals(["resolve", "checkout"]),
   url: RepositoryUrl,
-  reason: Schema.Union([HostUnreachable])
+  reason: GitReason
 }) {
   get retryable(): boolean {
     return this.reason.retryable
@@ -35,7 +31,7 @@ export class GitSourceError extends Schema.TaggedError<GitSourceError>()("GitSou
 /** A commit's files on disk. Read only; it stays as long as the scope in which it was asked for. */
 export class Checkout extends Schema.Class<Checkout>("mcpdeploy/core/Checkout")({
   commit: CommitSha,
-  /** Absolute path of the repository's root at that commit. */
+  /** Absolute path of the repository's root at that commit. It holds the commit's files and no `.git`. */
   path: Schema.String,
   /** Bytes of all files. */
   size: Schema.Int,
@@ -45,7 +41,10 @@ export class Checkout extends Schema.Class<Checkout>("mcpdeploy/core/Checkout")(
 export class GitSource extends Context.Service<
   GitSource,
   {
-    /** The commit that a branch, tag or ref names now; a full sha is returned as it is, without asking the host. */
+    /**
+     * The commit that a branch, tag or ref names now; a full sha is returned as it is, without asking the host. A
+     * branch goes before a tag of the same name.
+     */
     readonly resolve: (repository: GitRepository, ref: GitRef) => Effect.Effect<CommitSha, GitSourceError>
     /** The files of a commit, fetched only when they are not there yet. */
     readonly checkout: (
@@ -54,3 +53,30 @@ export class GitSource extends Context.Service<
     ) => Effect.Effect<Checkout, GitSourceError, Scope.Scope>
   }
 >()("mcpdeploy/core/GitSource") {}
+
+/**
+ * Absolute, real path of a folder of a checkout: the build's context. Symbolic links are followed as long as they stay
+ * inside the checkout.
+ */
+export const resolveInside = Effect.fn("resolveInside")(
+  function* (_repository: GitRepository, checkout: Checkout, path: RepositoryPath) {
+    const real = (file: string) =>
+      Effect.tryPromise({
+        try: () => realpath(file),
+        catch: () => new RootDirectoryUnusable({ path, problem: "missing" })
+      })
+    const root = yield* real(checkout.path)
+    const folder = yield* real(join(root, path))
+    if (folder !== root && !folder.startsWith(`${root}${sep}`))
+      return yield* new RootDirectoryUnusable({ path, problem: "outside" })
+    const isFolder = yield* Effect.promise(() =>
+      stat(folder).then(
+        (info) => info.isDirectory(),
+        () => false
+      )
+    )
+    return isFolder ? folder : yield* new RootDirectoryUnusable({ path, problem: "not a folder" })
+  },
+  (effect, { url }) =>
+    Effect.mapError(effect, (reason) => new GitSourceError({ operation: "checkout", url, reason }))
+)
