@@ -47,18 +47,15 @@ export class DockerfileNotFound extends Schema.TaggedError<DockerfileNotFound>()
 export const DockerfileLocation = Schema.Struct({
   file: Schema.String,
   line: Schema.Int,
-  column: Schema.optionalKey(Schema.Int),
+  column: Schema.Int,
   endLine: Schema.Int,
   /** The lines themselves with two before and after, numbered, `>` before those that are meant. */
   excerpt: Schema.String
 })
 export type DockerfileLocation = typeof DockerfileLocation.Type
 
-const at = (location: DockerfileLocation | undefined): string => {
-  if (location === undefined) return ""
-  const column = location.column === undefined ? "" : `:${location.column}`
-  return `${location.file}:${location.line}${column}: `
-}
+const at = (location: DockerfileLocation | undefined): string =>
+  location === undefined ? "" : `${location.file}:${location.line}:${location.column}: `
 const excerptOf = (location: DockerfileLocation | undefined): string =>
   location === undefined || location.excerpt === "" ? "" : `\n${location.excerpt}`
 
@@ -117,7 +114,7 @@ export class SourceForbidden extends Schema.TaggedError<SourceForbidden>()("Sour
 }) {
   readonly retryable = false
   override get message(): string {
-    return `${at(this.location)}${this.source} must not be used: it belongs to another project of this platform`
+    return `${at(this.location)}${this.source} must not be used: it belongs to another project, or to the platform itself`
   }
 }
 

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import {
@@ -12,14 +13,14 @@ import {
   BuildTimedOut,
   type CancelNotConfirmed
 } from "../BuildFailure.ts"
-import type { ImageDigest } from "../domain/Image.ts"
+import { ImageDigest } from "../domain/Image.ts"
 import type { BuildEvent, BuildRequest } from "../ImageBuilder.ts"
 import type { Endpoint } from "./Address.ts"
 import { classify } from "./Classify.ts"
 import { type Control, type Keepalive, connect } from "./Control.ts"
 import type { StatusResponse } from "./gen/buildkit_pb.ts"
 import { GrpcFailure } from "./GrpcFailure.ts"
-import { awaitEnd, digestIn } from "./History.ts"
+import { awaitEnd } from "./History.ts"
 import { BuildFollower } from "./Progress.ts"
 import { type RegistryCredentials, openSession } from "./Session.ts"
 import { newRef, solveRequest } from "./SolveRequest.ts"
@@ -34,6 +35,9 @@ export interface Builder {
   /** How long a cancelled build may take to end. */
   readonly cancelSeconds: number
 }
+
+/** The pushed manifest, in what the exporter answers. */
+const digestIn = Schema.decodeUnknownOption(Schema.Struct({ "containerimage.digest": ImageDigest }))
 
 /** How long the status stream may be silent once the build has ended: it ends by itself unless its connection hangs. */
 const statusSilence = "5 seconds"
@@ -134,7 +138,9 @@ export const runBuild = Effect.fnUntraced(function* (
     return awaitEnd(control, ref, builder.cancelSeconds).pipe(Effect.andThen(Effect.fail(error)))
   })
   const answered = solver.solve(message).pipe(
-    Effect.map(({ ExporterResponse }) => digestIn(ExporterResponse)),
+    Effect.map(({ ExporterResponse }) =>
+      Option.map(digestIn(ExporterResponse), (response) => response["containerimage.digest"])
+    ),
     Effect.flatMap(
       Option.match({
         onNone: () => Effect.fail(new BuildFailed({ detail: "the builder names no digest for the image" })),

@@ -36,29 +36,41 @@ const killedExitCode = 137
 const excerptPadding = 2
 const longestExcerptLine = 200
 
-/** Where in the Dockerfile, with an excerpt for people. */
-export const locationOf = (source: FailureDetails["source"]): DockerfileLocation | undefined => {
-  const lines = (source?.ranges ?? []).flatMap((range) => {
+/** Column (from 1) of what a message is about: the word or text that it names, else the line's first character. */
+const columnIn = (line: string, detail: string): number => {
+  const named = [/"([^"]+)"/, /unknown (?:instruction|flag): (\S+)/].flatMap(
+    (pattern) => pattern.exec(detail)?.[1] ?? []
+  )
+  const found = named.map((text) => line.indexOf(text)).find((index) => index >= 0)
+  return (found ?? Math.max(0, line.search(/\S/))) + 1
+}
+
+/** Where in the Dockerfile, with an excerpt for people. The daemon tells lines; columns seldom. */
+export const locationOf = (
+  source: FailureDetails["source"],
+  detail: string
+): DockerfileLocation | undefined => {
+  const ranges = (source?.ranges ?? []).flatMap((range) => {
     const start = range.start.line ?? 0
-    return start > 0
-      ? [{ start, end: Math.max(start, range.end?.line ?? start), column: range.start.character }]
-      : []
+    const end = Math.max(start, range.end?.line ?? start)
+    return start > 0 ? [{ start, end, character: range.start.character ?? 0 }] : []
   })
-  const first = lines[0]
+  const first = ranges[0]
   if (source === undefined || first === undefined) return undefined
-  const line = Math.min(...lines.map(({ start }) => start))
-  const endLine = Math.max(...lines.map(({ end }) => end))
-  const text = source.content.split("\n")
+  const line = Math.min(...ranges.map(({ start }) => start))
+  const endLine = Math.max(...ranges.map(({ end }) => end))
+  const text = source.content.replace(/\n$/, "").split("\n")
+  const firstShown = Math.max(1, line - excerptPadding)
   const excerpt = text
-    .slice(Math.max(0, line - 1 - excerptPadding), endLine + excerptPadding)
+    .slice(firstShown - 1, endLine + excerptPadding)
     .map((content, index) => {
-      const number = Math.max(1, line - excerptPadding) + index
+      const number = firstShown + index
       const mark = number >= line && number <= endLine ? ">" : " "
       return `${String(number).padStart(4)} ${mark} ${content.slice(0, longestExcerptLine)}`.trimEnd()
     })
     .join("\n")
-  const column = first.column === undefined || first.column === 0 ? {} : { column: first.column + 1 }
-  return { file: source.file, line, endLine, excerpt, ...column }
+  const column = first.character > 0 ? first.character + 1 : columnIn(text[line - 1] ?? "", detail)
+  return { file: source.file, line, column, endLine, excerpt }
 }
 
 /** The instruction as the Dockerfile has it, where the details have its text. */
@@ -123,7 +135,7 @@ const classifiers: ReadonlyArray<
   (text, about) => {
     const image = /failed to resolve source metadata for ([^\s:]+(?::\d+)?[^\s]*?): /.exec(text)?.[1]
     if (image === undefined) return undefined
-    const detail = text.slice(text.indexOf(image) + image.length + 2)
+    const detail = text.slice(text.lastIndexOf(`metadata for ${image}: `) + image.length + 15)
     return new BaseImageUnavailable({
       image,
       detail,
@@ -134,7 +146,7 @@ const classifiers: ReadonlyArray<
   (text, _about, { dockerfile }) =>
     /failed to read dockerfile/.test(text) ? new DockerfileNotFound({ dockerfile }) : undefined,
   (text, location) =>
-    /dockerfile parse error|failed to parse|failed to process|unknown instruction|circular dependency|invalid|requires/i.test(
+    /dockerfile parse error|failed to parse|failed to process|unknown instruction|circular dependency|cannot be empty|is not allowed$|invalid|requires/i.test(
       text
     )
       ? new DockerfileInvalid({
@@ -154,7 +166,7 @@ export const classify = (failure: GrpcFailure, build: FailedBuild): BuildFailure
   if (failure.connectionLost || lostConnection.test(detail)) {
     return new BuilderUnreachable({ address, detail: sessionFailure?.message ?? detail })
   }
-  const location = locationOf(failure.details.source)
+  const location = locationOf(failure.details.source, detail)
   const about = location === undefined ? {} : { location }
   const { exitCode, source, vertex } = failure.details
   if (exitCode !== undefined && exitCode !== 0) {

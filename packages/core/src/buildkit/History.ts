@@ -7,14 +7,14 @@ import * as Stream from "effect/Stream"
 import { CancelNotConfirmed } from "../BuildFailure.ts"
 import { ImageDigest } from "../domain/Image.ts"
 import type { Control } from "./Control.ts"
-import type { BuildHistoryEvent } from "./gen/buildkit_pb.ts"
+import type { BuildHistoryEvent, BuildHistoryRecord } from "./gen/buildkit_pb.ts"
 import { type GrpcFailure, failureOf } from "./GrpcFailure.ts"
 
 const decodeDigest = Schema.decodeUnknownOption(ImageDigest)
 
-/** The digest of the pushed manifest, in what the exporter answers. */
-export const digestIn = (exporterResponse: Readonly<Record<string, string>>): Option.Option<ImageDigest> =>
-  decodeDigest(exporterResponse["containerimage.digest"])
+/** The digest of the image that the build's one exporter pushed. */
+const digestOf = (record: BuildHistoryRecord | undefined): Option.Option<ImageDigest> =>
+  decodeDigest(Object.values(record?.Result?.Results ?? {})[0]?.digest)
 
 /** BuildHistoryEventType. */
 const started = 0
@@ -24,9 +24,9 @@ export const findFinished = (
   control: Control,
   prefix: string
 ): Effect.Effect<Option.Option<ImageDigest>, GrpcFailure> =>
-  control.history({ EarlyExit: true, Filter: [`ref~=^${prefix}[.],status==completed`], Limit: 1 }).pipe(
+  control.history({ EarlyExit: true, Filter: [`ref~=/^${prefix}[.]/,status==completed`], Limit: 1 }).pipe(
     Stream.filter(({ type }) => type !== started),
-    Stream.map(({ record }) => digestIn(record?.ExporterResponse ?? {})),
+    Stream.map(({ record }) => digestOf(record)),
     Stream.runFold(Option.none<ImageDigest>, (found, next) => Option.orElse(found, () => next))
   )
 
@@ -41,7 +41,7 @@ const endingOf = (events: ReadonlyArray<BuildHistoryEvent>): Ending => {
   const complete = events.findLast(({ type }) => type !== started)?.record
   if (complete !== undefined) {
     return complete.error === undefined
-      ? { _tag: "Finished", digest: digestIn(complete.ExporterResponse) }
+      ? { _tag: "Finished", digest: digestOf(complete) }
       : { _tag: "Failed", failure: failureOf(complete.error) }
   }
   return events.length > 0 ? { _tag: "Running" } : { _tag: "Unknown" }
