@@ -1,9 +1,9 @@
 /**
  * The folders in which checkouts live, shared by all processes of a machine.
  *
- * `<cache>/checkouts/<repository>/<sha>/` holds `files/` and `checkout.json`, and appears whole, by one rename. Beside it,
- * `<sha>.lock` is held shared by who uses the checkout and exclusively by who makes or removes it; `<sha>.tmp/` is one in
- * the making, or a remnant: who holds the exclusive lock may remove it.
+ * `<cache>/checkouts/<repository>/<sha>/` holds `files/` and `checkout.json`, and appears whole, by one rename. Beside it:
+ * `<sha>.use`, locked shared by who uses the checkout; `<sha>.make`, locked by who makes it; `<sha>.tmp/`, one in the
+ * making or a remnant, which belongs to the holder of `<sha>.make`. Who removes a checkout holds both exclusively.
  */
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
@@ -28,7 +28,7 @@ const CheckoutRecord = Schema.fromJsonString(
 )
 type CheckoutRecord = typeof CheckoutRecord.Type
 
-/** How to make a checkout: fill `files` (it exists and is empty); `scratch` does not exist and is removed afterwards. */
+/** How to make a checkout: fill `files`. Both folders exist and are empty; `scratch` is removed afterwards. */
 export type Fill = (place: {
   readonly files: string
   readonly scratch: string
@@ -64,7 +64,13 @@ export const make = Effect.fnUntraced(function* (options: {
 
   const pathsOf = (repository: string, name: string) => {
     const base = join(checkouts, repository, name)
-    return { final: base, record: join(base, "checkout.json"), lock: `${base}.lock`, making: `${base}.tmp` }
+    return {
+      final: base,
+      record: join(base, "checkout.json"),
+      making: `${base}.tmp`,
+      useLock: `${base}.use`,
+      makeLock: `${base}.make`
+    }
   }
   type Paths = ReturnType<typeof pathsOf>
 
@@ -79,13 +85,14 @@ export const make = Effect.fnUntraced(function* (options: {
       Effect.orElseSucceed(() => undefined)
     )
 
-  /** Makes the checkout. The exclusive lock is held. */
+  /** Makes the checkout. `lock` is that of its making. */
   const produce = Effect.fnUntraced(function* (paths: Paths, lock: FileLock.FileLock, fill: Fill) {
     yield* Effect.all([remove(paths.making), remove(paths.final)])
     const files = join(paths.making, "files")
     const scratch = join(paths.making, "scratch")
     yield* Effect.gen(function* () {
-      yield* fs.makeDirectory(files, { recursive: true }).pipe(Effect.mapError(reason))
+      for (const folder of [files, scratch])
+        yield* fs.makeDirectory(folder, { recursive: true }).pipe(Effect.mapError(reason))
       const { size, files: count } = yield* fill({ files, scratch, lock: lock.fd })
       yield* remove(scratch)
       const record = yield* Schema.encodeEffect(CheckoutRecord)({ size, files: count, bootId }).pipe(Effect.orDie)
@@ -103,7 +110,7 @@ export const make = Effect.fnUntraced(function* (options: {
         if (name.includes(".")) continue
         const paths = pathsOf(repository, name)
         const record = yield* read(paths)
-        const usedAt = yield* fs.stat(paths.lock).pipe(
+        const usedAt = yield* fs.stat(paths.useLock).pipe(
           Effect.map(({ mtime }) => (mtime._tag === "Some" ? mtime.value.getTime() : 0)),
           Effect.orElseSucceed(() => 0)
         )
@@ -116,13 +123,14 @@ export const make = Effect.fnUntraced(function* (options: {
   /** Removes a checkout, or the remnants of one, unless somebody uses it. Returns whether it is gone. */
   const removeUnused = (paths: Paths) =>
     Effect.gen(function* () {
-      const lock = yield* FileLock.tryAcquire(paths.lock)
-      if (lock === undefined) return false
+      if ((yield* FileLock.tryAcquire(paths.makeLock)) === undefined) return false
+      if ((yield* FileLock.tryAcquire(paths.useLock)) === undefined) return false
       // Renamed first: a checkout is there whole or not at all, also while it is being removed.
       yield* remove(paths.making)
       yield* fs.rename(paths.final, paths.making).pipe(Effect.ignore)
       yield* remove(paths.making)
-      yield* remove(paths.lock)
+      yield* remove(paths.useLock)
+      yield* remove(paths.makeLock)
       return true
     }).pipe(Effect.scoped)
 
@@ -142,7 +150,8 @@ export const make = Effect.fnUntraced(function* (options: {
       const names = new Set(yield* fs.readDirectory(join(checkouts, repository)))
       for (const name of names) {
         const [sha = "", ending] = name.split(".")
-        if (ending === "tmp" || (ending === "lock" && !names.has(sha))) yield* removeUnused(pathsOf(repository, sha))
+        if (ending === "tmp" || (ending !== undefined && !names.has(sha)))
+          yield* removeUnused(pathsOf(repository, sha))
       }
     }
   }).pipe(Effect.mapError((error) => (error._tag === "PlatformError" ? reason(error) : error)))
@@ -150,14 +159,14 @@ export const make = Effect.fnUntraced(function* (options: {
   /** The checkout under a shared lock, or undefined when it has to be made. */
   const lease = Effect.fnUntraced(function* (paths: Paths) {
     const scope = yield* Scope.fork(yield* Scope.Scope)
-    yield* FileLock.acquire(paths.lock, "shared").pipe(Scope.provide(scope))
+    yield* FileLock.acquire(paths.useLock, "shared").pipe(Scope.provide(scope))
     const record = yield* read(paths)
     if (record === undefined) {
       yield* Scope.close(scope, Exit.void)
       return undefined
     }
     const now = new Date()
-    yield* fs.utimes(paths.lock, now, now).pipe(Effect.ignore)
+    yield* fs.utimes(paths.useLock, now, now).pipe(Effect.ignore)
     return { path: join(paths.final, "files"), size: record.size, files: record.files }
   })
 
@@ -177,7 +186,7 @@ export const make = Effect.fnUntraced(function* (options: {
         return leased
       }
       yield* Effect.gen(function* () {
-        const lock = yield* FileLock.acquire(paths.lock, "exclusive")
+        const lock = yield* FileLock.acquire(paths.makeLock, "exclusive")
         if ((yield* read(paths)) !== undefined) return
         yield* produce(paths, lock, fill).pipe(
           // One more attempt with everything removed that nobody uses.

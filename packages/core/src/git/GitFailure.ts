@@ -42,7 +42,7 @@ const rules: ReadonlyArray<Rule> = [
     (detail) => new HostUnreachable({ detail })
   ],
   [
-    /repository '.*' not found|Repository not found|returned error: 4(?:04|10)|does not appear to be a git repository|No such file or directory/i,
+    /repository '.*' not found|Repository not found|returned error: 4(?:04|10)|does not appear to be a git repository/i,
     () => new RepositoryNotFound({})
   ],
   [
