@@ -60,9 +60,15 @@ export class RepositoryMoved extends Schema.TaggedError<RepositoryMoved>()("Repo
   }
 }
 
-export class RefNotFound extends Schema.TaggedError<RefNotFound>()("RefNotFound", { ref: Schema.String }) {
+export class RefNotFound extends Schema.TaggedError<RefNotFound>()("RefNotFound", {
+  ref: Schema.String,
+  /** The host named no ref at all. */
+  nothingThere: Schema.optionalKey(Schema.Boolean)
+}) {
   readonly retryable = false
   override get message(): string {
+    if (this.nothingThere === true)
+      return `there is no branch or tag "${this.ref}", nor any other: push a commit, or check the URL`
     return /^[0-9a-f]{7,39}$/.test(this.ref)
       ? `there is no branch or tag "${this.ref}"; if it is a short commit name, give all 40 digits`
       : `there is no branch or tag "${this.ref}"`

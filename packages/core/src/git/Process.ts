@@ -1,6 +1,6 @@
 /**
- * Runs a program as a process group of its own, so that ending it ends its children too, and lets it inherit an open
- * file: a lock on that file then lasts as long as the program, even when this process is killed.
+ * Runs a program as a process group of its own, so that ending it ends its children too, also when this process is
+ * killed; and lets it inherit an open file, whose lock then lasts as long as the program and its children.
  */
 import { type ChildProcess, spawn } from "node:child_process"
 import * as Effect from "effect/Effect"
@@ -26,6 +26,15 @@ export interface ProcessResult {
 
 const keptStderr = 16 * 1024
 
+/** What a shell exits with when there is no such program (POSIX, 2.8.2). */
+const commandNotFound = 127
+
+/**
+ * A companion in the program's group waits for the end of standard input, which only this process holds open, and then
+ * kills the group: kill -9 of this process ends the program as well, at once.
+ */
+const lifeline = 'exec 4<&0; (read -r _ <&4; kill -KILL 0) 3>&- >/dev/null 2>&1 & exec "$@" </dev/null 4<&-'
+
 const endGroup = (child: ChildProcess): void => {
   if (child.pid === undefined) return
   try {
@@ -38,10 +47,10 @@ const endGroup = (child: ChildProcess): void => {
 /** Ends when the program and its pipes have. Interruption kills the whole group and returns when it is gone. */
 export const runProcess = (options: ProcessOptions): Effect.Effect<ProcessResult, GitReason> =>
   Effect.callback((resume) => {
-    const child = spawn(options.command, options.args, {
+    const child = spawn("/bin/sh", ["-c", lifeline, "sh", options.command, ...options.args], {
       env: options.env,
       detached: true,
-      stdio: ["ignore", "pipe", "pipe", ...(options.inherit === undefined ? [] : [options.inherit])]
+      stdio: ["pipe", "pipe", "pipe", options.inherit ?? "ignore"]
     })
     let closed = false
     let failure: GitReason | undefined
@@ -55,21 +64,19 @@ export const runProcess = (options: ProcessOptions): Effect.Effect<ProcessResult
       stderr = (stderr + text).slice(-keptStderr)
       options.onStderr?.(text)
     })
-    child.once("error", (error: NodeJS.ErrnoException) => {
+    child.once("error", (error) => {
       closed = true
-      resume(
-        error.code === "ENOENT"
-          ? new ToolMissing({ tool: options.command, detail: "it is not on PATH; install it" })
-          : new GitFailed({ detail: `${options.command} cannot be started: ${error.message}` })
-      )
+      resume(new GitFailed({ detail: `${options.command} cannot be started: ${error.message}` }))
     })
     child.once("close", (code, signal) => {
       closed = true
+      if (failure !== undefined) return resume(failure)
+      if (code === null)
+        return resume(new GitFailed({ detail: `${options.command} was ended by ${signal ?? "a signal"}` }))
       resume(
-        failure ??
-          (code === null
-            ? new GitFailed({ detail: `${options.command} was ended by ${signal ?? "a signal"}` })
-            : Effect.succeed({ exitCode: code, stderr }))
+        code === commandNotFound
+          ? new ToolMissing({ tool: options.command, detail: "it is not on PATH; install it" })
+          : Effect.succeed({ exitCode: code, stderr })
       )
     })
     return Effect.callback<void>((done) => {

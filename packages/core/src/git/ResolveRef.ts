@@ -26,16 +26,18 @@ export const resolveRef = Effect.fnUntraced(function* (
 ): Effect.fn.Return<CommitSha, GitReason> {
   const wanted = candidates(ref)
   const found = new Map<string, CommitSha>()
+  let nothingThere = true
   yield* git({
     settings,
     args: ["ls-remote", "--quiet", ...kinds(ref), "--end-of-options", settings.url.href],
     onRecord: (record) => {
       const [sha = "", name = ""] = record.split("\t")
+      nothingThere &&= !isCommitSha(sha)
       if (wanted.includes(name) && isCommitSha(sha)) found.set(name, sha)
       return undefined
     }
   })
   const name = wanted.find((candidate) => found.has(candidate))
   const sha = name === undefined ? undefined : found.get(name)
-  return sha ?? (yield* new RefNotFound({ ref }))
+  return sha ?? (yield* new RefNotFound({ ref, ...(nothingThere ? { nothingThere } : {}) }))
 })
