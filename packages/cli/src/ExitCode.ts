@@ -25,7 +25,10 @@ export class CommandFailed extends Schema.TaggedError<CommandFailed>()("CommandF
 }
 
 /** The failure of an operation: whether a retry can help decides the code. */
-export const commandFailed = (error: { readonly message: string; readonly retryable: boolean }): CommandFailed =>
+export const commandFailed = (error: {
+  readonly message: string
+  readonly retryable: boolean
+}): CommandFailed =>
   new CommandFailed({
     exitCode: error.retryable ? exitCodes.unavailable : exitCodes.failed,
     detail: error.message

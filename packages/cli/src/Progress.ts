@@ -29,7 +29,11 @@ const barWidth = 20
 const keptLines = 30
 
 /** The display of a deploy, in its scope: when that closes, what was drawn is finished properly. */
-export const makeShow = (output: Output, format: Format, verbose: boolean): Effect.Effect<Show, never, Scope.Scope> => {
+export const makeShow = (
+  output: Output,
+  format: Format,
+  verbose: boolean
+): Effect.Effect<Show, never, Scope.Scope> => {
   switch (format) {
     case "json":
       return Effect.succeed((service, event) =>
@@ -60,13 +64,19 @@ const plain = (output: Output, verbose: boolean): Show => {
           if (verbose) return output.progress(`${service} ${event.step} | ${printable(event.line)}\n`)
           return kept.add(service, event.line)
         case "StepProgress":
-          return event.step === "build" ? undefined : output.progress(`${service} ${event.step}: ${event.message}\n`)
+          return event.step === "build"
+            ? undefined
+            : output.progress(`${service} ${event.step}: ${event.message}\n`)
         case "StepFinished":
           kept.forget(service)
-          return output.progress(`${service} ${event.step} done in ${seconds(event.durationMs)}: ${event.summary}\n`)
+          return output.progress(
+            `${service} ${event.step} done in ${seconds(event.durationMs)}: ${event.summary}\n`
+          )
         case "StepFailed":
           output.progress(kept.take(service))
-          return output.progress(`${service} ${event.step} FAILED after ${seconds(event.durationMs)}: ${event.message}\n`)
+          return output.progress(
+            `${service} ${event.step} FAILED after ${seconds(event.durationMs)}: ${event.message}\n`
+          )
       }
     })
 }
@@ -119,7 +129,8 @@ class Bars {
         this.#bars.set(service, { step: event.step, startedAt: now, fraction: undefined, message: "" })
         return this.#draw(now, true)
       case "StepProgress":
-        if (bar !== undefined) this.#bars.set(service, { ...bar, fraction: event.fraction, message: event.message })
+        if (bar !== undefined)
+          this.#bars.set(service, { ...bar, fraction: event.fraction, message: event.message })
         return this.#draw(now, false)
       case "StepLog":
         if (this.#verbose) return this.#scroll(`${service} ${event.step} | ${printable(event.line)}\n`, now)
@@ -131,7 +142,10 @@ class Bars {
       case "StepFinished":
         this.#bars.delete(service)
         this.#kept.forget(service)
-        return this.#scroll(`✓ ${service} ${event.step.padEnd(7)} ${seconds(event.durationMs).padStart(7)}  ${event.summary}\n`, now)
+        return this.#scroll(
+          `✓ ${service} ${event.step.padEnd(7)} ${seconds(event.durationMs).padStart(7)}  ${event.summary}\n`,
+          now
+        )
       case "StepFailed":
         this.#bars.delete(service)
         return this.#scroll(
@@ -159,7 +173,8 @@ class Bars {
     const columns = this.#output.columns ?? 80
     for (const [service, { fraction, message, startedAt, step }] of this.#bars) {
       const done = Math.round((fraction ?? 0) * barWidth)
-      const bar = fraction === undefined ? "·".repeat(barWidth) : "█".repeat(done) + "░".repeat(barWidth - done)
+      const bar =
+        fraction === undefined ? "·".repeat(barWidth) : "█".repeat(done) + "░".repeat(barWidth - done)
       const line = `  ${service} ${step.padEnd(7)} ${bar} ${seconds(now - startedAt).padStart(7)}  ${printable(message)}`
       this.#output.progress(`${line.slice(0, columns - 1)}\n`)
     }

@@ -11,7 +11,9 @@ import { GitRef, GitRepository, RepositoryPath } from "@mcpdeploy/core/domain/So
 import type { ServiceFile, ServiceSection } from "./ServiceFile.ts"
 
 /** The command line asks for something that cannot be done as asked. */
-export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInput", { detail: Schema.String }) {
+export class InvalidInput extends Schema.TaggedError<InvalidInput>()("InvalidInput", {
+  detail: Schema.String
+}) {
   readonly retryable = false
   override get message(): string {
     return this.detail
@@ -55,8 +57,9 @@ export const requestOf = Effect.fn("requestOf")(function* (options: {
   readonly section: ServiceSection
   readonly directory: string
   readonly ref: GitRef | undefined
+  readonly generation: Generation | undefined
 }) {
-  const { directory, file, ref, section, service } = options
+  const { directory, file, generation, ref, section, service } = options
   const path = yield* Path.Path
   const owner = yield* ownerOf(file)
   const here = section.source?.repository === undefined ? yield* repositoryAround(directory) : undefined
@@ -78,7 +81,7 @@ export const requestOf = Effect.fn("requestOf")(function* (options: {
     }),
     build: section.build ?? new BuildSpec({}),
     run: section.run,
-    generation: Generation.make(yield* Clock.currentTimeMillis)
+    generation: generation ?? Generation.make(yield* Clock.currentTimeMillis)
   })
 })
 
@@ -102,7 +105,9 @@ const repositoryAround = Effect.fnUntraced(function* (directory: string) {
     })
   ).pipe(
     Effect.timeout("10 seconds"),
-    Effect.mapError((error) => new InvalidInput({ detail: `git cannot be asked about ${directory}: ${error.message}` }))
+    Effect.mapError(
+      (error) => new InvalidInput({ detail: `git cannot be asked about ${directory}: ${error.message}` })
+    )
   )
   if (top === undefined) {
     return yield* new InvalidInput({

@@ -132,3 +132,13 @@ export const readServiceFile = Effect.fn("readServiceFile")(function* (path: str
   )
   return yield* parseServiceFile(path, text)
 })
+
+const { definitions, schema } = Schema.toJsonSchemaDocument(ServiceFile, { onExcessProperty: "error" })
+
+/** The service file's JSON Schema (draft 2020-12), for editors. */
+export const serviceFileJsonSchema = {
+  $schema: "https://json-schema.org/draft/2020-12/schema",
+  title: "mcpdeploy service file",
+  ...schema,
+  $defs: definitions
+}

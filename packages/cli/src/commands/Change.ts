@@ -22,7 +22,9 @@ export const rollback = Command.make(
   {
     service,
     to: Flag.String("to").pipe(
-      Flag.withDescription("Commit (or its beginning) of a receipt; without it the one before the present image"),
+      Flag.withDescription(
+        "Commit (or its beginning) of a receipt; without it the one before the present image"
+      ),
       Flag.optional
     )
   },

@@ -7,6 +7,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import { DeployEvents } from "@mcpdeploy/core/domain/DeployEvent"
 import { internalRegistry, ImageDigest, ImageRef } from "@mcpdeploy/core/domain/Image"
+import { Generation } from "@mcpdeploy/core/domain/DeployRequest"
 import { GitRef } from "@mcpdeploy/core/domain/Source"
 import { GitSource } from "@mcpdeploy/core/GitSource"
 import { DeployOutcome } from "@mcpdeploy/core/pipeline/Orchestration"
@@ -35,6 +36,11 @@ const flags = {
     Flag.withDescription("URL of the repository, where there is no service file"),
     Flag.optional
   ),
+  generation: Flag.Int("generation").pipe(
+    Flag.withDescription("Order of this push among the service's; the time in milliseconds when absent"),
+    Flag.withSchema(Generation),
+    Flag.optional
+  ),
   port: Flag.Int("port").pipe(
     Flag.withDescription("Port on which the app listens, where there is no service file"),
     Flag.optional
@@ -46,10 +52,11 @@ type Flags = {
   readonly ref: Option.Option<GitRef>
   readonly repository: Option.Option<string>
   readonly port: Option.Option<number>
+  readonly generation: Option.Option<Generation>
 }
 
 /** The requests of the services that the command line names. */
-const requests = Effect.fnUntraced(function* ({ port, ref, repository, services: names }: Flags) {
+const requests = Effect.fnUntraced(function* ({ generation, port, ref, repository, services: names }: Flags) {
   const section = {
     ...(Option.isSome(repository) ? { source: { repository: { url: repository.value } } } : {}),
     run: Option.isSome(port) ? { port: port.value } : {}
@@ -57,7 +64,16 @@ const requests = Effect.fnUntraced(function* ({ port, ref, repository, services:
   const { directory, file } = yield* serviceFile(Object.fromEntries(names.map((name) => [name, section])))
   const chosen = yield* usage(servicesOf(file, names))
   return yield* Effect.forEach(chosen, ([service, one]) =>
-    usage(requestOf({ file, service, section: one, directory, ref: Option.getOrUndefined(ref) }))
+    usage(
+      requestOf({
+        file,
+        service,
+        section: one,
+        directory,
+        ref: Option.getOrUndefined(ref),
+        generation: Option.getOrUndefined(generation)
+      })
+    )
   )
 })
 
@@ -78,7 +94,9 @@ const outcomeText = (service: string, outcome: DeployOutcome): string => {
         `${service} runs commit ${commit} after ${seconds(total)}`,
         `  image  ${digest}`,
         ...pods.map(({ name, node }) => `  pod    ${name} on ${node}`),
-        ...(probe === undefined ? [] : [`  answer ${probe.status} in ${Math.round(probe.durationMs)} ms from ${probe.url}`])
+        ...(probe === undefined
+          ? []
+          : [`  answer ${probe.status} in ${Math.round(probe.durationMs)} ms from ${probe.url}`])
       ].join("\n")
     }
     case "Superseded":
@@ -105,32 +123,34 @@ const exitCodeOf = (outcomes: ReadonlyArray<DeployOutcome>): number => {
 export const deploy = Command.make(
   "deploy",
   flags,
-  Effect.fn("deploy")(
-    function* (input) {
-      const { json, verbose } = yield* root
-      const runner = yield* DeployRunner
-      const format = json ? "json" : terminal.columns === undefined ? "plain" : "bars"
-      const show = yield* makeShow(terminal, format, verbose)
-      const outcomes = yield* Effect.forEach(
-        yield* requests(input),
-        Effect.fnUntraced(function* (request) {
-          const outcome = yield* runner
-            .deploy(request)
-            .pipe(Effect.provideService(DeployEvents, (event) => show(request.service, event)))
-          return { service: request.service, outcome }
-        }),
-        { concurrency: "unbounded" }
-      )
-      for (const { outcome, service } of outcomes) {
-        yield* print(outcomeText(service, outcome), { service, ...(yield* Effect.orDie(encodeOutcome(outcome))) })
-      }
-      const exitCode = exitCodeOf(outcomes.map(({ outcome }) => outcome))
-      if (exitCode !== exitCodes.ok) return yield* new CommandFailed({ exitCode, detail: "" })
-    },
-    Effect.scoped
-  )
+  Effect.fn("deploy")(function* (input) {
+    const { json, verbose } = yield* root
+    const runner = yield* DeployRunner
+    const format = json ? "json" : terminal.columns === undefined ? "plain" : "bars"
+    const show = yield* makeShow(terminal, format, verbose)
+    const outcomes = yield* Effect.forEach(
+      yield* requests(input),
+      Effect.fnUntraced(function* (request) {
+        const outcome = yield* runner
+          .deploy(request)
+          .pipe(Effect.provideService(DeployEvents, (event) => show(request.service, event)))
+        return { service: request.service, outcome }
+      }),
+      { concurrency: "unbounded" }
+    )
+    for (const { outcome, service } of outcomes) {
+      yield* print(outcomeText(service, outcome), {
+        service,
+        ...(yield* Effect.orDie(encodeOutcome(outcome)))
+      })
+    }
+    const exitCode = exitCodeOf(outcomes.map(({ outcome }) => outcome))
+    if (exitCode !== exitCodes.ok) return yield* new CommandFailed({ exitCode, detail: "" })
+  }, Effect.scoped)
 ).pipe(
-  Command.withDescription("Build, push, apply and verify; return to the last good deploy when the new one fails"),
+  Command.withDescription(
+    "Build, push, apply and verify; return to the last good deploy when the new one fails"
+  ),
   Command.provide(pipelineLayer)
 )
 
@@ -183,4 +203,7 @@ export const plan = Command.make(
       }
     }
   })
-).pipe(Command.withDescription("Show what deploy would change in the cluster; writes nothing"), Command.provide(pipelineLayer))
+).pipe(
+  Command.withDescription("Show what deploy would change in the cluster; writes nothing"),
+  Command.provide(pipelineLayer)
+)

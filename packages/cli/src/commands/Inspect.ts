@@ -48,7 +48,10 @@ export const logs = Command.make(
       Flag.withDescription("Go on until interrupted, across restarts and deploys"),
       Flag.withDefault(false)
     ),
-    tail: Flag.Int("tail").pipe(Flag.withDescription("Lines of each pod to begin with"), Flag.withDefault(100))
+    tail: Flag.Int("tail").pipe(
+      Flag.withDescription("Lines of each pod to begin with"),
+      Flag.withDefault(100)
+    )
   },
   Effect.fn("logs")(function* ({ follow, service: name, tail }) {
     const { json } = yield* root
@@ -78,4 +81,7 @@ export const history = Command.make(
       yield* Effect.orDie(encodeReceipts(receipts))
     )
   })
-).pipe(Command.withDescription("Show the receipts of the last deploys, newest first"), Command.provide(clusterLayer))
+).pipe(
+  Command.withDescription("Show the receipts of the last deploys, newest first"),
+  Command.provide(clusterLayer)
+)

@@ -12,7 +12,9 @@ import { targetOf } from "../RequestOf.ts"
 import { readServiceFile, ServiceFile } from "../ServiceFile.ts"
 
 export const root = Command.make("mcpdeploy").pipe(
-  Command.withDescription("Deploys a commit as a running, sandboxed, reachable workload, and tells the truth about it."),
+  Command.withDescription(
+    "Deploys a commit as a running, sandboxed, reachable workload, and tells the truth about it."
+  ),
   Command.withSharedFlags({
     file: Flag.String("file").pipe(
       Flag.withDescription("The service file"),
@@ -22,7 +24,10 @@ export const root = Command.make("mcpdeploy").pipe(
       Flag.withDescription("Owner, instead of a service file (needs --project and, to deploy, --port)"),
       Flag.optional
     ),
-    project: Flag.String("project").pipe(Flag.withDescription("Project, instead of a service file"), Flag.optional),
+    project: Flag.String("project").pipe(
+      Flag.withDescription("Project, instead of a service file"),
+      Flag.optional
+    ),
     region: Flag.String("region").pipe(
       Flag.withDescription("The region's file (JSON); without it the local region"),
       Flag.withFallbackConfig(Config.String("MCPDEPLOY_REGION")),
@@ -86,7 +91,10 @@ export const print = Effect.fnUntraced(function* (text: string, value: unknown) 
 export function usage<A, E extends { readonly message: string }, R>(
   effect: Effect.Effect<A, E, R>
 ): Effect.Effect<A, CommandFailed, R> {
-  return Effect.mapError(effect, (error) => new CommandFailed({ exitCode: exitCodes.usage, detail: error.message }))
+  return Effect.mapError(
+    effect,
+    (error) => new CommandFailed({ exitCode: exitCodes.usage, detail: error.message })
+  )
 }
 
 /** The failure of an operation ends the process with the code for its kind. */
