@@ -10,20 +10,27 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { BuildSpec, DeployRequest, Generation, HealthCheck, RunSpec, SourceSpec } from "@mcpdeploy/core/domain/DeployRequest"
+import {
+  BuildSpec,
+  DeployRequest,
+  Generation,
+  HealthCheck,
+  RunSpec,
+  SourceSpec
+} from "@mcpdeploy/core/domain/DeployRequest"
 import { Owner, ProjectName, ServiceName, UserId } from "@mcpdeploy/core/domain/Identity"
 import { GitRef, GitRepository, RepositoryUrl } from "@mcpdeploy/core/domain/Source"
 import { DeployRunner } from "@mcpdeploy/core/pipeline/DeployRunner"
 import { SecretStore } from "@mcpdeploy/core/SecretStore"
 import { regionLayer } from "@mcpdeploy/provider-k3s/K3sRegion"
 import { RegionConfig } from "@mcpdeploy/provider-k3s/RegionConfig"
-import { Layer, ManagedRuntime, Redacted } from "effect"
-import { type Measure, measureLine, measureTable } from "./measure.ts"
+import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
+import type { Measure } from "./measure.ts"
 
-const run = promisify(execFile)
+const command = promisify(execFile)
 const runs = 5
 
-export const bench = async (): Promise<void> => {
+const measureDeploys = async (): Promise<ReadonlyArray<Measure>> => {
   const { endpoint, kubeconfig, address, ingress, buildctl, kubectl } = {
     endpoint: `http://${process.env["MCPDEPLOY_TEST_REGISTRY"]}`,
     kubeconfig: process.env["MCPDEPLOY_TEST_KUBECONFIG"] ?? "",
@@ -35,7 +42,9 @@ export const bench = async (): Promise<void> => {
   const folder = mkdtempSync(join(tmpdir(), "mcpdeploy-bench-"))
   const repository = join(folder, "repository")
   const git = (...args: ReadonlyArray<string>) =>
-    execFileSync("git", ["-c", "user.name=bench", "-c", "user.email=bench@localhost", ...args], { encoding: "utf8" })
+    execFileSync("git", ["-c", "user.name=bench", "-c", "user.email=bench@localhost", ...args], {
+      encoding: "utf8"
+    })
   git("init", "-q", "-b", "main", repository)
   const commit = (text: string): string => {
     writeFileSync(join(repository, "index.html"), `${text}\n`)
@@ -84,7 +93,7 @@ export const bench = async (): Promise<void> => {
 
   const namespace = `bench-peer-${Date.now() % 1e8}`
   const manifest = join(folder, "peer.yaml")
-  const kube = (...args: ReadonlyArray<string>) => run(kubectl, ["--kubeconfig", kubeconfig, ...args])
+  const kube = (...args: ReadonlyArray<string>) => command(kubectl, ["--kubeconfig", kubeconfig, ...args])
   await kube("create", "namespace", namespace)
   const deployPeer = async (tag: string): Promise<number> => {
     const clone = join(folder, "peer")
@@ -92,8 +101,8 @@ export const bench = async (): Promise<void> => {
     const image = `registry.internal:5000/${namespace}/web:${tag}`
     writeFileSync(manifest, peerManifest(namespace, image))
     const startedAt = performance.now()
-    await run("git", ["clone", "-q", "--depth", "1", `file://${repository}`, clone])
-    await run(buildctl, [
+    await command("git", ["clone", "-q", "--depth", "1", `file://${repository}`, clone])
+    await command(buildctl, [
       ...["--addr", address, "build", "--frontend", "dockerfile.v0"],
       ...["--local", `context=${clone}`, "--local", `dockerfile=${clone}`],
       ...["--opt", "attest:provenance=false", "--output", `type=image,name=${image},push=true`],
@@ -107,7 +116,7 @@ export const bench = async (): Promise<void> => {
 
   const cold: { ours: Array<number>; peer: Array<number> } = { ours: [], peer: [] }
   const unchanged: typeof cold = { ours: [], peer: [] }
-  const prune = () => run(buildctl, ["--addr", address, "prune", "--all"])
+  const prune = () => command(buildctl, ["--addr", address, "prune", "--all"])
   try {
     // The first of each is not counted: it pulls the base image and loads code.
     commit("first")
@@ -128,12 +137,13 @@ export const bench = async (): Promise<void> => {
     await runtime.dispose()
     rmSync(folder, { recursive: true, force: true })
   }
-  const measures: ReadonlyArray<Measure> = [
+  return [
     { label: "deploy cold", unit: "ms", ...cold },
     { label: "deploy unchanged", unit: "ms", ...unchanged }
   ]
-  process.stdout.write(`${measures.map(measureLine).join("\n")}\n\n${measureTable(measures)}\n`)
 }
+
+export const run = Effect.promise(measureDeploys)
 
 /** What a person would write for the same app: the same sandbox, probes and ingress. */
 const peerManifest = (namespace: string, image: string): string => `apiVersion: apps/v1

@@ -6,6 +6,8 @@
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import { dataFolder, defaultDataFolder } from "@mcpdeploy/local-region/DataFolder"
+import { Effect } from "effect"
+import { measureLine, measureTable } from "./measure.ts"
 
 const benches = {
   deploy: () => import("./deploy.ts"),
@@ -13,7 +15,8 @@ const benches = {
   apply: () => import("./apply.ts")
 }
 
-const isBench = (name: string | undefined): name is keyof typeof benches => name !== undefined && name in benches
+const isBench = (name: string | undefined): name is keyof typeof benches =>
+  name !== undefined && name in benches
 
 const name = process.argv[2]
 if (!isBench(name)) {
@@ -29,5 +32,6 @@ process.env["MCPDEPLOY_TEST_REGISTRY"] ??= new URL(region.registry.endpoint).hos
 process.env["MCPDEPLOY_TEST_KUBECONFIG"] ??= region.kubeconfig
 process.env["MCPDEPLOY_TEST_INGRESS"] ??= region.ingress.http
 
-const { bench } = await benches[name]()
-await bench()
+const { run } = await benches[name]()
+const measures = await Effect.runPromise(run)
+process.stdout.write(`${measures.map(measureLine).join("\n")}\n\n${measureTable(measures)}\n`)
