@@ -64,9 +64,15 @@ const backend = (options: GitServerOptions, request: IncomingMessage, response: 
     const headers = head
       .toString("latin1", 0, end)
       .split("\r\n")
-      .map((line): [string, string] => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 1).trim()])
+      .map((line): [string, string] => [
+        line.slice(0, line.indexOf(":")),
+        line.slice(line.indexOf(":") + 1).trim()
+      ])
     const status = headers.find(([name]) => name.toLowerCase() === "status")?.[1] ?? "200"
-    response.writeHead(Number(status.slice(0, 3)), Object.fromEntries(headers.filter(([name]) => name !== "Status")))
+    response.writeHead(
+      Number(status.slice(0, 3)),
+      Object.fromEntries(headers.filter(([name]) => name !== "Status"))
+    )
     response.write(head.subarray(end + 4))
     sent = true
   })
@@ -130,7 +136,11 @@ const environment = {
 
 /** Runs git in a repository that a test makes; returns what it prints. */
 export const gitIn = (folder: string, ...args: ReadonlyArray<string>): string =>
-  execFileSync("git", ["-C", folder, ...args], { env: environment, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] }).trim()
+  execFileSync("git", ["-C", folder, ...args], {
+    env: environment,
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "pipe"]
+  }).trim()
 
 export const writeFiles = (folder: string, files: Readonly<Record<string, string | Buffer>>): void => {
   for (const [name, content] of Object.entries(files)) {
@@ -140,7 +150,10 @@ export const writeFiles = (folder: string, files: Readonly<Record<string, string
 }
 
 /** A bare repository with one commit on `main`. */
-export const makeRepository = (path: string, files: Readonly<Record<string, string | Buffer>>): { readonly commit: string } => {
+export const makeRepository = (
+  path: string,
+  files: Readonly<Record<string, string | Buffer>>
+): { readonly commit: string } => {
   mkdirSync(path, { recursive: true })
   gitIn(path, "init", "--quiet", "--bare", "--initial-branch=main")
   return { commit: commitFiles(path, files) }
@@ -160,7 +173,10 @@ export const commitFiles = (
   const git = (...args: ReadonlyArray<string>) => gitIn(path, `--work-tree=${work}`, ...args)
   git("add", "--all", "--force")
   if (entries.length > 0) {
-    execFileSync("git", ["-C", path, "update-index", "--index-info"], { env: environment, input: `${entries.join("\n")}\n` })
+    execFileSync("git", ["-C", path, "update-index", "--index-info"], {
+      env: environment,
+      input: `${entries.join("\n")}\n`
+    })
   }
   const tree = git("write-tree")
   let parent: ReadonlyArray<string> = []

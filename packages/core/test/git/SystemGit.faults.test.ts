@@ -59,7 +59,9 @@ const processesOf = (folder: string): ReadonlyArray<string> =>
     .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
     .filter((pid) => {
       try {
-        return ["cmdline", "environ"].some((file) => readFileSync(`/proc/${pid}/${file}`, "utf8").includes(folder))
+        return ["cmdline", "environ"].some((file) =>
+          readFileSync(`/proc/${pid}/${file}`, "utf8").includes(folder)
+        )
       } catch {
         return false
       }

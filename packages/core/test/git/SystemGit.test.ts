@@ -64,10 +64,7 @@ describe("resolve", () => {
       const folder = yield* temporaryFolder
       const git = yield* makeGitSource({ cacheFolder: join(folder, "cache") })
       const name = "0123456789abcdef0123456789abcdef01234567"
-      assert.strictEqual(
-        String(yield* git.resolve(repositoryAt("http://127.0.0.1:1/none"), ref(name))),
-        name
-      )
+      assert.strictEqual(String(yield* git.resolve(repositoryAt("http://127.0.0.1:1/none"), ref(name))), name)
     })
   )
 })

@@ -2,7 +2,7 @@
  * A process that checks out one commit: `node checkoutProcess.ts URL SHA CACHE [hold]`. Prints the checkout as JSON; with
  * "hold" it then keeps it until its standard input ends.
  */
-import { NodeServices } from "@effect/platform-node"
+import { NodeFileSystem } from "@effect/platform-node"
 import { GitSource } from "@mcpdeploy/core/GitSource"
 import { CommitSha } from "@mcpdeploy/core/domain/Source"
 import * as SystemGit from "@mcpdeploy/core/git/SystemGit"
@@ -23,6 +23,6 @@ const program = Effect.gen(function* () {
 await Effect.runPromise(
   program.pipe(
     Effect.provide(SystemGit.layer({ cacheFolder, privateHosts: ["127.0.0.1"] })),
-    Effect.provide(SecretStore.layer({}).pipe(Layer.provideMerge(NodeServices.layer)))
+    Effect.provide(SecretStore.layer({}).pipe(Layer.provideMerge(NodeFileSystem.layer)))
   )
 )

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { NodeServices } from "@effect/platform-node"
+import { NodeFileSystem } from "@effect/platform-node"
 import * as SystemGit from "@mcpdeploy/core/git/SystemGit"
 import { GitSource } from "@mcpdeploy/core/GitSource"
 import { GitRepository, RepositoryUrl, SecretRef } from "@mcpdeploy/core/domain/Source"
@@ -25,7 +25,7 @@ export const makeGitSource = (
   Layer.build(
     SystemGit.layer({ privateHosts: ["127.0.0.1", "localhost"], ...config }).pipe(
       Layer.provide(SecretStore.layer(environment)),
-      Layer.provide(NodeServices.layer)
+      Layer.provide(NodeFileSystem.layer)
     )
   ).pipe(Effect.map(Context.get(GitSource)))
 
