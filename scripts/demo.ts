@@ -13,7 +13,9 @@ const cli = join(root, "packages/cli/src/main.ts")
 const startedAt = performance.now()
 
 const say = (text: string): void => {
-  process.stdout.write(`\n\u001b[1m${((performance.now() - startedAt) / 1000).toFixed(0).padStart(4)} s  ${text}\u001b[0m\n`)
+  process.stdout.write(
+    `\n\u001b[1m${((performance.now() - startedAt) / 1000).toFixed(0).padStart(4)} s  ${text}\u001b[0m\n`
+  )
 }
 
 /** Runs the command line and returns its exit code and, where it is asked for, its standard output. */
@@ -84,7 +86,9 @@ try {
   say(`${url} answers ${await answer(url)}`)
 
   say("A change that breaks the app: the deploy fails, says why, and the second one runs again")
-  commit("broken", (text) => text.replace("await app.listen", 'throw new Error("no database")\nawait app.listen'))
+  commit("broken", (text) =>
+    text.replace("await app.listen", 'throw new Error("no database")\nawait app.listen')
+  )
   await expectExit(1, [...serviceFile, "deploy"])
 
   say("What runs now")
@@ -92,7 +96,9 @@ try {
   await expectExit(0, [...serviceFile, "history"])
   const { output } = await mcpdeploy([...serviceFile, "history", "--json"], true)
   const [receipt] = JSON.parse(output)
-  process.stdout.write(`\nurl      ${url}\nanswer   ${await answer(url)}\nreceipt  ${JSON.stringify(receipt, null, 2)}\n`)
+  process.stdout.write(
+    `\nurl      ${url}\nanswer   ${await answer(url)}\nreceipt  ${JSON.stringify(receipt, null, 2)}\n`
+  )
   process.stdout.write("\nThe region stays up. To end it: npx --yes pnpm@12 mcpdeploy local down\n")
 } finally {
   rmSync(repository, { recursive: true, force: true })

@@ -119,7 +119,10 @@ export const clusterLayer = Layer.unwrap(
   Effect.gen(function* () {
     const { cluster } = yield* regionFile
     const [{ RegionConfig }, K3sClusterApplier] = yield* Effect.promise(() =>
-      Promise.all([import("@mcpdeploy/provider-k3s/RegionConfig"), import("@mcpdeploy/provider-k3s/K3sClusterApplier")])
+      Promise.all([
+        import("@mcpdeploy/provider-k3s/RegionConfig"),
+        import("@mcpdeploy/provider-k3s/K3sClusterApplier")
+      ])
     )
     const config = yield* usage(Schema.decodeEffect(RegionConfig)(cluster))
     return K3sClusterApplier.layer(config)
@@ -132,7 +135,10 @@ export const pipelineLayer = Layer.unwrap(
     const { buildkit, cluster, git, registry } = yield* regionFile
     const fs = yield* FileSystem.FileSystem
     const [{ RegionConfig }, { regionLayer }] = yield* Effect.promise(() =>
-      Promise.all([import("@mcpdeploy/provider-k3s/RegionConfig"), import("@mcpdeploy/provider-k3s/K3sRegion")])
+      Promise.all([
+        import("@mcpdeploy/provider-k3s/RegionConfig"),
+        import("@mcpdeploy/provider-k3s/K3sRegion")
+      ])
     )
     const config = yield* usage(Schema.decodeEffect(RegionConfig)(cluster))
     const secrets = yield* SecretStore

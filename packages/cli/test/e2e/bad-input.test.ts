@@ -67,7 +67,10 @@ const cases: ReadonlyArray<{
 describeOnRegion("bad input", () => {
   for (const [index, { build, files, name, run, says, step }] of cases.entries()) {
     it(`${name}: fails in ${step} and says why`, async () => {
-      using repository = new Repository().write({ ...files, "mcpdeploy.yaml": serviceFileOf(`bad-${index}`, run, build) })
+      using repository = new Repository().write({
+        ...files,
+        "mcpdeploy.yaml": serviceFileOf(`bad-${index}`, run, build)
+      })
       if (name.startsWith("a root directory")) {
         repository.git("config", "core.symlinks", "true")
         const { symlinkSync } = await import("node:fs")
@@ -77,7 +80,11 @@ describeOnRegion("bad input", () => {
         })
       }
       repository.commit()
-      const { code, outcomes, stderr, stdout } = await mcpdeploy([...repository.serviceFile, "deploy", "--json"])
+      const { code, outcomes, stderr, stdout } = await mcpdeploy([
+        ...repository.serviceFile,
+        "deploy",
+        "--json"
+      ])
       const [outcome] = outcomes
       assert(outcome?._tag === "Failed", stderr + stdout)
       assert.strictEqual(outcome.step, step, outcome.error.message)
@@ -90,7 +97,13 @@ describeOnRegion("bad input", () => {
   it("a ref that is not there: fails in clone and names it", async () => {
     using repository = new Repository().write({ ...smallApp(), "mcpdeploy.yaml": serviceFileOf("bad-ref") })
     repository.commit()
-    const { outcomes } = await mcpdeploy([...repository.serviceFile, "deploy", "--ref", "no-such-branch", "--json"])
+    const { outcomes } = await mcpdeploy([
+      ...repository.serviceFile,
+      "deploy",
+      "--ref",
+      "no-such-branch",
+      "--json"
+    ])
     const [outcome] = outcomes
     assert(outcome?._tag === "Failed")
     assert.strictEqual(outcome.step, "clone")
@@ -100,7 +113,8 @@ describeOnRegion("bad input", () => {
   it("a service file with wrong fields: says which, where, and what was expected; nothing is started", async () => {
     using repository = new Repository().write({
       ...smallApp(),
-      "mcpdeploy.yaml": "user: e2e\nproject: bad\nservices:\n  web:\n    run:\n      port: eighty\n      replica: 2\n"
+      "mcpdeploy.yaml":
+        "user: e2e\nproject: bad\nservices:\n  web:\n    run:\n      port: eighty\n      replica: 2\n"
     })
     const { code, events, stderr } = await mcpdeploy([...repository.serviceFile, "deploy"])
     assert.strictEqual(code, 2)

@@ -16,7 +16,11 @@ describeOnRegion("examples", () => {
     it(`${example} is built from its commit, runs sandboxed, and answers`, async () => {
       using repository = new Repository().copy(example)
       const commit = repository.commit()
-      const { code, outcomes, stderr, stdout } = await mcpdeploy([...repository.serviceFile, "deploy", "--json"])
+      const { code, outcomes, stderr, stdout } = await mcpdeploy([
+        ...repository.serviceFile,
+        "deploy",
+        "--json"
+      ])
       assert.strictEqual(code, 0, stderr + stdout)
       const [outcome] = outcomes
       assert(outcome?._tag === "Deployed")

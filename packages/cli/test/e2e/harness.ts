@@ -16,7 +16,10 @@ export const regionFile = process.env["MCPDEPLOY_TEST_REGION"]
 /** Describes tests that need a region; without one they are skipped, and say why. */
 export const describeOnRegion = (name: string, tests: () => void): void => {
   if (regionFile === undefined) {
-    describe.skip(`${name} (SKIPPED: MCPDEPLOY_TEST_REGION names no region; \`pnpm test\` brings one up)`, tests)
+    describe.skip(
+      `${name} (SKIPPED: MCPDEPLOY_TEST_REGION names no region; \`pnpm test\` brings one up)`,
+      tests
+    )
   } else {
     describe(name, tests)
   }
@@ -69,7 +72,9 @@ export const mcpdeploy = (
       }
     })
     child.on("error", reject)
-    child.on("close", (code, signal) => resolve({ code: code ?? -1, signal, events, outcomes, stdout, stderr }))
+    child.on("close", (code, signal) =>
+      resolve({ code: code ?? -1, signal, events, outcomes, stdout, stderr })
+    )
   })
 
 /** A git repository in a folder of its own. */

@@ -11,7 +11,15 @@ describeOnRegion("two processes that deploy one service", () => {
     const second = repository.write(smallApp({ text: "second" })).commit()
     const now = Date.now()
     const deployAt = (commit: string, generation: number) =>
-      mcpdeploy([...repository.serviceFile, "deploy", "--ref", commit, "--generation", String(generation), "--json"])
+      mcpdeploy([
+        ...repository.serviceFile,
+        "deploy",
+        "--ref",
+        commit,
+        "--generation",
+        String(generation),
+        "--json"
+      ])
     for (let round = 0; round < 5; round++) {
       const older = now + round * 2
       const pause = Math.random() * 1500

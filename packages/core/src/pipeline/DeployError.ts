@@ -28,7 +28,9 @@ export class NothingRuns extends Schema.TaggedError<NothingRuns>()("NothingRuns"
 }
 
 /** There is no receipt to return to. */
-export class NoSuchReceipt extends Schema.TaggedError<NoSuchReceipt>()("NoSuchReceipt", { wanted: Schema.String }) {
+export class NoSuchReceipt extends Schema.TaggedError<NoSuchReceipt>()("NoSuchReceipt", {
+  wanted: Schema.String
+}) {
   readonly retryable = false
   override get message(): string {
     return `there is no receipt of ${this.wanted} among the last ones: \`mcpdeploy history\` shows what can be returned to`

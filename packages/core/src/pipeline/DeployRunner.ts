@@ -82,7 +82,10 @@ export class DeployRunner extends Context.Service<
 }
 
 /** Runs one node's step. */
-const next = (steps: DeploySteps["Service"], node: Exclude<Deploy, { readonly step: "done" }>): Effect.Effect<Deploy> => {
+const next = (
+  steps: DeploySteps["Service"],
+  node: Exclude<Deploy, { readonly step: "done" }>
+): Effect.Effect<Deploy> => {
   switch (node.step) {
     case "clone":
       return run(steps.clone(node.input), node)
@@ -109,6 +112,7 @@ const run = Effect.fnUntraced(function* <Output>(
   const startedAt = yield* Clock.currentTimeMillis
   return yield* Effect.matchEffect(step, {
     onFailure: (error) => Effect.succeed(node.failed(error)),
-    onSuccess: (output) => Effect.map(Clock.currentTimeMillis, (now) => node.succeeded(output, now - startedAt))
+    onSuccess: (output) =>
+      Effect.map(Clock.currentTimeMillis, (now) => node.succeeded(output, now - startedAt))
   })
 })

@@ -64,17 +64,14 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
   const secretStore = yield* SecretStore
 
   const workloadOf = (request: DeployRequest, image: ImageRef, digest: ImageDigest) =>
-    Effect.map(
-      secretStore.resolveAll(request.run.secrets ?? {}),
-      (secrets): Workload => ({
-        target: request.target,
-        image,
-        digest,
-        generation: request.generation,
-        run: request.run,
-        secrets
-      })
-    )
+    Effect.map(secretStore.resolveAll(request.run.secrets ?? {}), (secrets): Workload => ({
+      target: request.target,
+      image,
+      digest,
+      generation: request.generation,
+      run: request.run,
+      secrets
+    }))
 
   const inRegistry = (image: ImageRef, digest: ImageDigest) =>
     registry.resolve(image, digest).pipe(
@@ -125,7 +122,10 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
 
       const earlier = (yield* cluster.history(request.target)).find((receipt) => receipt.buildKey === key)
       if (earlier !== undefined && (yield* inRegistry(image, earlier.digest))) {
-        return { output: output(earlier.digest, true), summary: `nothing to build, ${short(earlier.digest)} is in the registry` }
+        return {
+          output: output(earlier.digest, true),
+          summary: `nothing to build, ${short(earlier.digest)} is in the registry`
+        }
       }
 
       const checkout = yield* git.checkout(request.source.repository, commit)
@@ -154,75 +154,72 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
     reported("build")
   )
 
-  const push = Effect.fn("DeploySteps.push")(
-    function* ({ digest, image }: Steps.PushInput) {
-      const { changed } = yield* registry.publish(image, image.commit, digest)
-      return { output: { changed }, summary: changed ? String(image) : `${image} was there` }
-    },
-    reported("push")
-  )
+  const push = Effect.fn("DeploySteps.push")(function* ({ digest, image }: Steps.PushInput) {
+    const { changed } = yield* registry.publish(image, image.commit, digest)
+    return { output: { changed }, summary: changed ? String(image) : `${image} was there` }
+  }, reported("push"))
 
-  const deploy = Effect.fn("DeploySteps.deploy")(
-    function* ({ digest, image, request }: Steps.RolloutInput) {
-      const workload = yield* workloadOf(request, image, digest)
-      const applied = yield* cluster.apply(workload)
-      const written = applied.changes.filter(({ action }) => action !== "unchanged").length
-      yield* emit({
-        _tag: "StepProgress",
-        step: "deploy",
-        message: written === 0 ? "nothing to change, waiting for the pods" : `${written} objects written, waiting for the pods`
-      })
-      const pods = yield* cluster.awaitRollout(workload, applied)
-      return { output: { applied, pods }, summary: `${written} objects changed, ${pods.length} pods ready` }
-    },
-    reported("deploy")
-  )
+  const deploy = Effect.fn("DeploySteps.deploy")(function* ({ digest, image, request }: Steps.RolloutInput) {
+    const workload = yield* workloadOf(request, image, digest)
+    const applied = yield* cluster.apply(workload)
+    const written = applied.changes.filter(({ action }) => action !== "unchanged").length
+    yield* emit({
+      _tag: "StepProgress",
+      step: "deploy",
+      message:
+        written === 0
+          ? "nothing to change, waiting for the pods"
+          : `${written} objects written, waiting for the pods`
+    })
+    const pods = yield* cluster.awaitRollout(workload, applied)
+    return { output: { applied, pods }, summary: `${written} objects changed, ${pods.length} pods ready` }
+  }, reported("deploy"))
 
-  const verify = Effect.fn("DeploySteps.verify")(
-    function* ({ built, commit, request, rollout, timings }: Steps.VerifyInput) {
-      const startedAt = yield* Clock.currentTimeMillis
-      const workload = yield* workloadOf(request, built.image, built.digest)
-      const probe = yield* evidence(workload, rollout.pods).pipe(Effect.provideService(ClusterApplier, cluster))
-      const now = yield* DateTime.now
-      const { secretName } = rollout.applied
-      const receipt = new Receipt({
-        commit,
-        image: built.image,
-        digest: built.digest,
-        buildKey: built.buildKey,
-        generation: request.generation,
-        source: request.source,
-        build: request.build,
-        run: request.run,
-        ...(secretName === undefined ? {} : { secretName }),
-        pods: rollout.pods,
-        ...(probe === undefined ? {} : { probe }),
-        steps: [...timings, { step: "verify", durationMs: DateTime.toEpochMillis(now) - startedAt }],
-        deployedAt: DateTime.formatIso(now)
-      })
-      yield* cluster.record(request.target, receipt)
-      return {
-        output: { receipt },
-        summary: probe === undefined ? `${short(built.digest)} runs` : `${probe.url} answered ${probe.status}`
-      }
-    },
-    reported("verify")
-  )
+  const verify = Effect.fn("DeploySteps.verify")(function* ({
+    built,
+    commit,
+    request,
+    rollout,
+    timings
+  }: Steps.VerifyInput) {
+    const startedAt = yield* Clock.currentTimeMillis
+    const workload = yield* workloadOf(request, built.image, built.digest)
+    const probe = yield* evidence(workload, rollout.pods).pipe(Effect.provideService(ClusterApplier, cluster))
+    const now = yield* DateTime.now
+    const { secretName } = rollout.applied
+    const receipt = new Receipt({
+      commit,
+      image: built.image,
+      digest: built.digest,
+      buildKey: built.buildKey,
+      generation: request.generation,
+      source: request.source,
+      build: request.build,
+      run: request.run,
+      ...(secretName === undefined ? {} : { secretName }),
+      pods: rollout.pods,
+      ...(probe === undefined ? {} : { probe }),
+      steps: [...timings, { step: "verify", durationMs: DateTime.toEpochMillis(now) - startedAt }],
+      deployedAt: DateTime.formatIso(now)
+    })
+    yield* cluster.record(request.target, receipt)
+    return {
+      output: { receipt },
+      summary: probe === undefined ? `${short(built.digest)} runs` : `${probe.url} answered ${probe.status}`
+    }
+  }, reported("verify"))
 
-  const restore = Effect.fn("DeploySteps.restore")(
-    function* ({ request }: Steps.RestoreInput) {
-      const [last] = yield* cluster.history(request.target)
-      if (last === undefined) {
-        const output: Steps.RestoreOutput = {}
-        return { output, summary: "no deploy has succeeded before, nothing to return to" }
-      }
-      const applied: Applied = yield* cluster.restore(request.target, last, request.generation)
-      yield* cluster.awaitRollout(restoredWorkload(request, last), applied)
-      const output: Steps.RestoreOutput = { restored: last.commit }
-      return { output, summary: `commit ${last.commit.slice(0, 12)} runs again` }
-    },
-    reported("restore")
-  )
+  const restore = Effect.fn("DeploySteps.restore")(function* ({ request }: Steps.RestoreInput) {
+    const [last] = yield* cluster.history(request.target)
+    if (last === undefined) {
+      const output: Steps.RestoreOutput = {}
+      return { output, summary: "no deploy has succeeded before, nothing to return to" }
+    }
+    const applied: Applied = yield* cluster.restore(request.target, last, request.generation)
+    yield* cluster.awaitRollout(restoredWorkload(request, last), applied)
+    const output: Steps.RestoreOutput = { restored: last.commit }
+    return { output, summary: `commit ${last.commit.slice(0, 12)} runs again` }
+  }, reported("restore"))
 
   return DeploySteps.of({ clone, build, push, deploy, verify, restore })
 })
@@ -240,7 +237,11 @@ const restoredWorkload = (request: DeployRequest, receipt: Receipt): Workload =>
 const short = (digest: ImageDigest): string => digest.slice(0, "sha256:".length + 12)
 
 const bytes = (size: number): string =>
-  size < 1024 ? `${size} B` : size < 1024 ** 2 ? `${(size / 1024).toFixed(1)} KiB` : `${(size / 1024 ** 2).toFixed(1)} MiB`
+  size < 1024
+    ? `${size} B`
+    : size < 1024 ** 2
+      ? `${(size / 1024).toFixed(1)} KiB`
+      : `${(size / 1024 ** 2).toFixed(1)} MiB`
 
 const reportBuild = (event: BuildEvent): Effect.Effect<void> => {
   switch (event._tag) {

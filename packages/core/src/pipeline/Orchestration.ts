@@ -53,7 +53,9 @@ const done = (outcome: DeployOutcome): Deploy => ({ step: "done", outcome })
 
 /** A refusal by the generation fence is a verdict of its own, not a failure. */
 const supersededBy = (error: DeployError): Generation | undefined =>
-  error._tag === "ClusterApplierError" && error.reason._tag === "SupersededByNewer" ? error.reason.newer : undefined
+  error._tag === "ClusterApplierError" && error.reason._tag === "SupersededByNewer"
+    ? error.reason.newer
+    : undefined
 
 const fail =
   (step: DeployStep) =>
@@ -73,7 +75,9 @@ const failAndRestore =
             done(Failed.make({ step, error, ...(restored === undefined ? {} : { restored }) })),
           failed: (restoreError) => {
             const by = supersededBy(restoreError)
-            return done(by === undefined ? Failed.make({ step, error, restoreError }) : Superseded.make({ by }))
+            return done(
+              by === undefined ? Failed.make({ step, error, restoreError }) : Superseded.make({ by })
+            )
           }
         }
       : fail(step)(error)
@@ -98,11 +102,16 @@ export const deploy = (request: DeployRequest): Deploy => {
     failed: fail("push"),
     succeeded: (_, durationMs) => rollout(commit, built, [...before, { step: "push", durationMs }])
   })
-  const rollout = (commit: CommitSha, built: Steps.BuildOutput, before: ReadonlyArray<StepTiming>): Deploy => ({
+  const rollout = (
+    commit: CommitSha,
+    built: Steps.BuildOutput,
+    before: ReadonlyArray<StepTiming>
+  ): Deploy => ({
     step: "deploy",
     input: { request, image: built.image, digest: built.digest },
     failed: failAndRestore("deploy", request),
-    succeeded: (rolledOut, durationMs) => verify(commit, built, rolledOut, [...before, { step: "deploy", durationMs }])
+    succeeded: (rolledOut, durationMs) =>
+      verify(commit, built, rolledOut, [...before, { step: "deploy", durationMs }])
   })
   const verify = (
     commit: CommitSha,

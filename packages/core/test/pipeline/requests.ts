@@ -1,4 +1,10 @@
-import { BuildSpec, DeployRequest, Generation, RunSpec, SourceSpec } from "@mcpdeploy/core/domain/DeployRequest"
+import {
+  BuildSpec,
+  DeployRequest,
+  Generation,
+  RunSpec,
+  SourceSpec
+} from "@mcpdeploy/core/domain/DeployRequest"
 import { ImageDigest, ImageRef, internalRegistry } from "@mcpdeploy/core/domain/Image"
 import { Owner, ProjectName, ServiceName, UserId } from "@mcpdeploy/core/domain/Identity"
 import { Receipt } from "@mcpdeploy/core/domain/Receipt"
@@ -8,7 +14,8 @@ export const owner = new Owner({ user: UserId.make("ann"), project: ProjectName.
 
 /** A commit whose name is made of one number. */
 export const commitOf = (number: number): CommitSha => CommitSha.make(number.toString(16).padStart(40, "0"))
-export const digestOf = (commit: CommitSha): ImageDigest => ImageDigest.make(`sha256:${commit.padStart(64, "a")}`)
+export const digestOf = (commit: CommitSha): ImageDigest =>
+  ImageDigest.make(`sha256:${commit.padStart(64, "a")}`)
 
 /** The deploy of commit `generation`, pushed as the `generation`th. */
 export const requestOf = (generation: number, service = "web"): DeployRequest =>
