@@ -1,0 +1,78 @@
+/** The few calls that setting up a cluster takes, over node:https with the admin's certificate. */
+import { readFile } from "node:fs/promises"
+import { request } from "node:https"
+import { join } from "node:path"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Network from "./Network.ts"
+
+export class KubeApiFailed extends Schema.TaggedError<KubeApiFailed>()("KubeApiFailed", {
+  call: Schema.String,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.call}: ${this.detail}`
+  }
+}
+
+interface Call {
+  readonly method: "GET" | "PATCH"
+  readonly path: string
+  readonly body?: unknown
+}
+
+/** Calls the API server inside the bundle; the response's JSON text. */
+export const call = Effect.fn("KubeApi.call")(function* (certificates: string, { method, path, body }: Call) {
+  const failed = (detail: string) => new KubeApiFailed({ call: `${method} ${path}`, detail })
+  const [ca, cert, key] = yield* Effect.tryPromise({
+    try: () =>
+      Promise.all(["ca.crt", "admin.crt", "admin.key"].map((name) => readFile(join(certificates, name)))),
+    catch: (cause) => failed(String(cause))
+  })
+  return yield* Effect.callback<string, KubeApiFailed>((resume) => {
+    const sent = request(
+      {
+        host: "127.0.0.1",
+        port: Network.guestPorts.api,
+        method,
+        path,
+        ca,
+        cert,
+        key,
+        headers: body === undefined ? {} : { "content-type": "application/apply-patch+yaml" }
+      },
+      (response) => {
+        let text = ""
+        response.setEncoding("utf8")
+        response.on("data", (chunk: string) => (text += chunk))
+        response.on("end", () =>
+          resume(
+            (response.statusCode ?? 500) < 300
+              ? Effect.succeed(text)
+              : Effect.fail(failed(`${response.statusCode} ${text.slice(0, 500)}`))
+          )
+        )
+      }
+    )
+    sent.on("error", (error) => resume(Effect.fail(failed(error.message))))
+    sent.end(body === undefined ? undefined : JSON.stringify(body))
+    return Effect.sync(() => sent.destroy())
+  })
+})
+
+export interface KubeObject {
+  /** The collection's path, such as `/api/v1/namespaces`. */
+  readonly collection: string
+  readonly object: {
+    readonly apiVersion: string
+    readonly kind: string
+    readonly metadata: { readonly name: string } & Readonly<Record<string, unknown>>
+  } & Readonly<Record<string, unknown>>
+}
+
+export const apply = (certificates: string, { collection, object }: KubeObject) =>
+  call(certificates, {
+    method: "PATCH",
+    path: `${collection}/${object.metadata.name}?fieldManager=mcpdeploy-local-region&force=true`,
+    body: object
+  })

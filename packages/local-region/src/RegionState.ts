@@ -1,0 +1,57 @@
+/** What a region's folder says about it: `region.json`, written when it is up, and the settings it was started with. */
+import * as Schema from "effect/Schema"
+
+const Port = Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 1, maximum: 65_535 })))
+
+/** Where a region is reached from this machine. */
+export const RegionEndpoints = Schema.Struct({
+  /** The folder that holds everything of this region. */
+  dataFolder: Schema.String,
+  /** Path of a kubeconfig with all rights. */
+  kubeconfig: Schema.String,
+  buildkit: Schema.Struct({
+    /** `unix://…`, or whatever was given. */
+    address: Schema.String
+  }),
+  registry: Schema.Struct({
+    /** The name that images carry, and that BuildKit and the cluster know it by. */
+    name: Schema.String,
+    /** The same registry, from this machine: `http://127.0.0.1:PORT`. */
+    endpoint: Schema.String
+  }),
+  ingress: Schema.Struct({
+    http: Schema.String,
+    https: Schema.String,
+    className: Schema.String
+  }),
+  /** Process id of the bundle's init as this machine sees it; 0 where the region is not ours. */
+  pid: Schema.Int
+})
+export type RegionEndpoints = typeof RegionEndpoints.Type
+
+/** Loopback ports of this machine; kept from one start to the next, as long as they are free. */
+export const HostPorts = Schema.Struct({ api: Port, registry: Port, http: Port, https: Port })
+export type HostPorts = typeof HostPorts.Type
+
+/** Which servers are the bundle's own; the others exist elsewhere. */
+export const Parts = Schema.Struct({ buildkit: Schema.Boolean, registry: Schema.Boolean, cluster: Schema.Boolean })
+export type Parts = typeof Parts.Type
+
+/** What the supervisor inside the bundle is told. Paths are the same inside and outside. */
+export const BundleSettings = Schema.Struct({
+  dataFolder: Schema.String,
+  parts: Parts,
+  ports: HostPorts,
+  /** The machine's own addresses, which nothing untrusted may reach. */
+  machineAddresses: Schema.Array(Schema.String),
+  /** One folder of each hierarchy, which everything of this region is under. */
+  cgroup: Schema.String,
+  /** Folder that holds a tool's programs, by the tool's name; it may appear later, while it is built. */
+  tools: Schema.Record(Schema.String, Schema.String)
+})
+export type BundleSettings = typeof BundleSettings.Type
+
+/** The text of `region.json`. */
+export const RegionFile = Schema.fromJsonString(RegionEndpoints)
+/** The text of `settings.json`. */
+export const SettingsFile = Schema.fromJsonString(BundleSettings)

@@ -1,0 +1,32 @@
+/** Traefik beside the cluster: it reads Ingresses through the API and connects to the pods' own addresses. */
+import { join } from "node:path"
+import * as Effect from "effect/Effect"
+import { ingressClass } from "../ClusterObjects.ts"
+import * as Health from "../Health.ts"
+import * as Network from "../Network.ts"
+import * as Server from "../Server.ts"
+import { Supervision } from "../Supervision.ts"
+
+const internal = "127.0.0.1:8090"
+
+export const start = Effect.fn("Traefik.start")(function* () {
+  const { folder, program } = yield* Supervision
+  yield* Server.start({
+    name: "traefik",
+    command: yield* program("traefik", "traefik"),
+    args: [
+      "--global.checknewversion=false",
+      "--log.level=INFO",
+      "--ping=true",
+      `--entrypoints.traefik.address=${internal}`,
+      `--entrypoints.web.address=:${Network.guestPorts.http}`,
+      `--entrypoints.websecure.address=:${Network.guestPorts.https}`,
+      "--providers.providersthrottleduration=200ms",
+      "--providers.kubernetesingress=true",
+      `--providers.kubernetesingress.ingressclass=${ingressClass}`,
+      "--providers.kubernetesingress.allowemptyservices=true"
+    ],
+    env: { KUBECONFIG: join(folder.configuration, "traefik.kubeconfig") },
+    healthy: Health.http(`http://${internal}/ping`)
+  })
+})
