@@ -39,7 +39,7 @@ const longestExcerptLine = 200
 /** Column (from 1) of what a message is about: the word or text that it names, else the line's first character. */
 const columnIn = (line: string, detail: string): number => {
   const named = [/"([^"]+)"/, /unknown (?:instruction|flag): (\S+)/].flatMap(
-    (pattern) => pattern.exec(detail)?.[1] ?? []
+    (pattern) => pattern.exec(detail)?.[1]?.replace(/^\//, "") ?? []
   )
   const found = named.map((text) => line.indexOf(text)).find((index) => index >= 0)
   return (found ?? Math.max(0, line.search(/\S/))) + 1

@@ -2,7 +2,8 @@
  * The patterns of `.dockerignore` and of COPY, as `github.com/moby/patternmatcher` matches them.
  *
  * BuildKit reads the ignore file itself and sends the patterns; the client must choose the same files as buildctl would.
- * Deviation: a backslash always makes the next character literal (moby hands `\d` to Go's regexp as a class).
+ * Deviations, all where moby leaks its regular expressions: `|`, `{` and `}` are themselves, and a backslash always makes
+ * the next character literal.
  */
 import * as path from "node:path/posix"
 
@@ -109,6 +110,7 @@ const compile = (pattern: string): Compiled => {
       index = next
     } else {
       source += literal(character)
+      if (character === "]") kind = "regex"
       index++
     }
   }
