@@ -167,6 +167,17 @@ export class ProjectNotEmpty extends Schema.TaggedError<ProjectNotEmpty>()("Proj
   }
 }
 
+/** What was deleted is not gone yet. A retry waits on. */
+export class DeletionUnfinished extends Schema.TaggedError<DeletionUnfinished>()("DeletionUnfinished", {
+  seconds: Schema.Finite,
+  objects: Schema.Array(Schema.String)
+}) {
+  readonly retryable = true
+  override get message(): string {
+    return `still being deleted after ${this.seconds} seconds: ${this.objects.join(", ")}`
+  }
+}
+
 export const ClusterApplierReason = Schema.Union([
   ClusterConfigInvalid,
   ClusterUnreachable,
@@ -181,6 +192,7 @@ export const ClusterApplierReason = Schema.Union([
   NamespaceOwnedByOther,
   NamespaceTerminating,
   ProjectNotEmpty,
+  DeletionUnfinished,
   ProbeFailed,
   RolloutCause
 ])

@@ -1,0 +1,142 @@
+/** The Deployment of a service: how its image runs. */
+import type { V1Deployment, V1PodTemplateSpec } from "@kubernetes/client-node"
+import type { Workload } from "@mcpdeploy/core/ClusterApplier"
+import { platformHost } from "@mcpdeploy/core/domain/PlatformHost"
+import type { RegionConfig } from "../RegionConfig.ts"
+import { annotations, labels, serviceLabels, shortHash } from "./Manifest.ts"
+import { projectObject } from "./Project.ts"
+import { cpuQuantity, memoryQuantity, millicores } from "./Quantity.ts"
+
+/** Name of the only container. */
+export const containerName = "app"
+
+/** `run.rolloutSeconds` when absent. */
+export const defaultRolloutSeconds = 300
+
+/**
+ * Seconds between the moment when a pod leaves its Service and the moment when its app is told to end: until then the
+ * ingress and kube-proxy have heard of it, and no connection goes to a pod that is ending.
+ */
+const drainSeconds = 5
+
+/** CPU that is reserved, as a part of what may be used: most apps wait most of the time. */
+const reservedCpu = 0.1
+
+/**
+ * Kubernetes expands `$(NAME)` in a container's env values, command and arguments; `$$` stands for one `$`. With every
+ * `$` doubled, the app sees the value verbatim.
+ */
+export const verbatim = (value: string): string => value.replaceAll("$", "$$$$")
+
+const byName = (a: readonly [string, unknown], b: readonly [string, unknown]) =>
+  a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0
+
+/** `PORT` is always `run.port`; a secret stands before a plain value of its name. */
+const environment = ({ run }: Workload, secretName: string | undefined) => {
+  const secrets = Object.keys(run.secrets ?? {}).toSorted()
+  const reserved = new Set(["PORT", ...secrets])
+  return [
+    { name: "PORT", value: String(run.port) },
+    ...Object.entries(run.env ?? {})
+      .filter(([name]) => !reserved.has(name))
+      .toSorted(byName)
+      .map(([name, value]) => ({ name, value: verbatim(value) })),
+    ...(secretName === undefined
+      ? []
+      : secrets
+          .filter((name) => name !== "PORT")
+          .map((name) => ({ name, valueFrom: { secretKeyRef: { name: secretName, key: name } } })))
+  ]
+}
+
+const resources = ({ run }: Workload, { limits }: RegionConfig) => {
+  const cpu = millicores(run.cpu ?? limits.cpu)
+  const memory = memoryQuantity(run.memory ?? limits.memory)
+  return {
+    requests: { cpu: cpuQuantity(Math.ceil(cpu * reservedCpu)), memory },
+    limits: { cpu: cpuQuantity(cpu), memory }
+  }
+}
+
+/** What kubelet asks to know whether the app serves: its health check, or whether the port accepts connections. */
+const probeAction = ({ run, target }: Workload, region: RegionConfig) =>
+  run.healthCheck === undefined
+    ? { tcpSocket: { port: run.port } }
+    : {
+        httpGet: {
+          path: run.healthCheck.path,
+          port: run.port,
+          // Frameworks that check the host refuse a pod's address.
+          httpHeaders: [{ name: "Host", value: platformHost(target, region.platformDomain) }]
+        }
+      }
+
+const podSpec = (workload: Workload, region: RegionConfig, secretName: string | undefined) => {
+  const { digest, image, run } = workload
+  const action = probeAction(workload, region)
+  return {
+    runtimeClassName: region.runtimeClass,
+    serviceAccountName: projectObject,
+    automountServiceAccountToken: false,
+    enableServiceLinks: false,
+    terminationGracePeriodSeconds: 30 + drainSeconds,
+    containers: [
+      {
+        name: containerName,
+        image: image.withDigest(digest),
+        ...(run.command === undefined ? {} : { command: run.command.map(verbatim) }),
+        ports: [{ name: "http", containerPort: run.port }],
+        env: environment(workload, secretName),
+        resources: resources(workload, region),
+        // The app may take as long to start as the rollout may take; only then kubelet ends it.
+        startupProbe: {
+          ...action,
+          periodSeconds: 1,
+          timeoutSeconds: 5,
+          failureThreshold: run.rolloutSeconds ?? defaultRolloutSeconds
+        },
+        readinessProbe: { ...action, periodSeconds: 2, timeoutSeconds: 5, failureThreshold: 3 },
+        livenessProbe: { ...action, periodSeconds: 10, timeoutSeconds: 10, failureThreshold: 6 },
+        lifecycle: { preStop: { sleep: { seconds: drainSeconds } } }
+      }
+    ]
+  } satisfies V1PodTemplateSpec["spec"]
+}
+
+/** Identifies what of a workload makes new pods. */
+export const revisionOf = (
+  workload: Workload,
+  region: RegionConfig,
+  secretName: string | undefined
+): string => shortHash(podSpec(workload, region, secretName), 16)
+
+export const deployment = (workload: Workload, region: RegionConfig, secretName: string | undefined) => {
+  const { image, run, target } = workload
+  return {
+    apiVersion: "apps/v1",
+    kind: "Deployment",
+    metadata: {
+      name: target.service,
+      namespace: target.namespace,
+      labels: serviceLabels(target),
+      annotations: { [annotations.commit]: image.commit }
+    },
+    spec: {
+      replicas: run.replicas ?? 1,
+      revisionHistoryLimit: 2,
+      progressDeadlineSeconds: run.rolloutSeconds ?? defaultRolloutSeconds,
+      // A pod is taken away only when its successor is ready: the service answers all the time.
+      strategy: { type: "RollingUpdate", rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
+      selector: { matchLabels: { [labels.service]: target.service } },
+      template: {
+        metadata: {
+          labels: {
+            ...serviceLabels(target),
+            [labels.revision]: revisionOf(workload, region, secretName)
+          }
+        },
+        spec: podSpec(workload, region, secretName)
+      }
+    }
+  } satisfies V1Deployment
+}

@@ -1,0 +1,96 @@
+/** The other objects of a service: its name in the cluster's DNS, its host name, its secret values. */
+import { createHmac } from "node:crypto"
+import type { V1Ingress, V1Secret, V1Service } from "@kubernetes/client-node"
+import type { Workload } from "@mcpdeploy/core/ClusterApplier"
+import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
+import { platformHost } from "@mcpdeploy/core/domain/PlatformHost"
+import * as Redacted from "effect/Redacted"
+import type { RegionConfig } from "../RegionConfig.ts"
+import { deployment } from "./Deployment.ts"
+import { labels, type Manifest, serviceLabels } from "./Manifest.ts"
+
+const metadata = (target: ServiceTarget) => ({
+  name: target.service,
+  namespace: target.namespace,
+  labels: serviceLabels(target)
+})
+
+/** `{service}` resolves in the project, on the app's own port. */
+export const service = ({ run, target }: Workload) =>
+  ({
+    apiVersion: "v1",
+    kind: "Service",
+    metadata: metadata(target),
+    spec: {
+      type: "ClusterIP",
+      selector: { [labels.service]: target.service },
+      ports: [{ name: "http", port: run.port, protocol: "TCP", targetPort: run.port }]
+    }
+  }) satisfies V1Service
+
+export const isPublic = ({ run }: Workload): boolean => run.public ?? true
+
+export const ingress = ({ run, target }: Workload, region: RegionConfig) =>
+  ({
+    apiVersion: "networking.k8s.io/v1",
+    kind: "Ingress",
+    metadata: metadata(target),
+    spec: {
+      ingressClassName: region.ingressClass,
+      rules: [
+        {
+          host: platformHost(target, region.platformDomain),
+          http: {
+            paths: [
+              {
+                path: "/",
+                pathType: "Prefix",
+                backend: { service: { name: target.service, port: { number: run.port } } }
+              }
+            ]
+          }
+        }
+      ]
+    }
+  }) satisfies V1Ingress
+
+const sorted = (values: Workload["secrets"]): ReadonlyArray<readonly [string, string]> =>
+  Object.entries(values)
+    .map(([name, value]) => [name, Redacted.value(value)] as const)
+    .toSorted(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+
+/**
+ * `{service}-env-{hash}`: other values make another Secret, so that pods never see values change under them, and an
+ * earlier deploy finds the values it had. The hash is keyed: the name alone must not let values be guessed.
+ */
+export const secretName = (
+  { secrets, target }: Pick<Workload, "secrets" | "target">,
+  key: Redacted.Redacted
+): string =>
+  `${target.service}-env-${createHmac("sha256", Redacted.value(key))
+    .update(JSON.stringify(sorted(secrets)))
+    .digest("hex")
+    .slice(0, 16)}`
+
+export const secret = ({ secrets, target }: Workload, name: string) =>
+  ({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { ...metadata(target), name },
+    immutable: true,
+    type: "Opaque",
+    data: Object.fromEntries(
+      sorted(secrets).map(([key, value]) => [key, Buffer.from(value, "utf8").toString("base64")])
+    )
+  }) satisfies V1Secret
+
+/** What a fence guards: the objects whose names stay the same from deploy to deploy. */
+export const serviceManifests = (
+  workload: Workload,
+  region: RegionConfig,
+  secret: string | undefined
+): ReadonlyArray<Manifest> => [
+  deployment(workload, region, secret),
+  service(workload),
+  ...(isPublic(workload) ? [ingress(workload, region)] : [])
+]

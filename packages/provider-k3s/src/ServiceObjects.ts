@@ -1,0 +1,226 @@
+/** ServiceObjects: the objects of one service, from the claim of its record to the removal of what it no longer wants. */
+import { type Applied, ObjectInvalid, ObjectNotOwned, type Workload } from "@mcpdeploy/core/ClusterApplier"
+import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
+import * as Effect from "effect/Effect"
+import { applyObjects, type ApplyOptions, type Change, planObjects } from "./Apply.ts"
+import { objectChange } from "./Diff.ts"
+import type { Failure } from "./kubernetes/ApiFailure.ts"
+import type { KubernetesApi } from "./kubernetes/KubernetesApi.ts"
+import { kinds, type Kind, nameOf, type ObjectRef } from "./kubernetes/Kind.ts"
+import {
+  annotationOf,
+  fenceOf,
+  isManaged,
+  isOwnedBy,
+  labelOf,
+  type LiveObject
+} from "./kubernetes/LiveObject.ts"
+import { revisionOf } from "./Manifests/Deployment.ts"
+import { annotations, type Fence, fieldManager, hashed, labels } from "./Manifests/Manifest.ts"
+import { namespace as namespaceManifest, projectManifests } from "./Manifests/Project.ts"
+import { isPublic, secret as secretManifest, secretName, serviceManifests } from "./Manifests/Service.ts"
+import * as Project from "./Project.ts"
+import * as Record from "./Record.ts"
+import type { RegionConfig } from "./RegionConfig.ts"
+import { retryConflicts } from "./Retry.ts"
+
+/** Where the values of the service's secrets come from. */
+export type Secrets =
+  | { readonly _tag: "FromWorkload" }
+  /** The Secret that an earlier deploy made; its values are not known here. */
+  | { readonly _tag: "Kept"; readonly name: string | undefined }
+
+const describe = (changes: ReadonlyArray<Change>) =>
+  Effect.forEach(changes, ({ action, after, before, ref }) =>
+    objectChange(ref, before, action === "unchanged" ? before : after)
+  )
+
+const ofService = (target: ServiceTarget): string =>
+  `${labels.managedBy}=${fieldManager},${labels.service}=${target.service}`
+
+/** Everything of `kind` that is the service's. */
+export const listOf = (api: KubernetesApi, target: ServiceTarget, kind: Kind) =>
+  Effect.map(
+    api.list({ kind, namespace: target.namespace, name: "" }, { label: ofService(target) }),
+    ({ items }) => items
+  )
+
+/** Deletes exactly the object that was read; what is gone or was changed meanwhile is left alone. */
+const deleteRead = (api: KubernetesApi, ref: ObjectRef, { metadata }: LiveObject) =>
+  api
+    .delete(ref, {
+      propagation: "Background",
+      precondition: { uid: metadata.uid, resourceVersion: metadata.resourceVersion }
+    })
+    .pipe(Effect.catchTag(["NotFound", "Conflict"], () => Effect.void))
+
+/** A kept Secret is marked as used by this deploy, so that nobody prunes it. */
+const touchSecret = Effect.fnUntraced(
+  function* (
+    api: KubernetesApi,
+    target: ServiceTarget,
+    name: string,
+    { confirm = Effect.void, fence }: ApplyOptions & { readonly fence: Fence }
+  ): Effect.fn.Return<void, Failure> {
+    const ref: ObjectRef = { kind: kinds.Secret, namespace: target.namespace, name }
+    const live = yield* api.get(ref).pipe(
+      Effect.catchTag("NotFound", () =>
+        Effect.fail(
+          new ObjectInvalid({
+            object: nameOf(ref),
+            detail: "the secret values of that deploy are no longer there: deploy its commit again",
+            causes: []
+          })
+        )
+      )
+    )
+    if (!isManaged(live) || labelOf(live, labels.service) !== target.service)
+      return yield* new ObjectNotOwned({ object: nameOf(ref) })
+    if (fenceOf(live) > fence.token) yield* confirm
+    const isStamped =
+      annotationOf(live, annotations.fence) === String(fence.token) && isOwnedBy(live, fence.record.uid)
+    if (isStamped) return
+    yield* api.patch(ref, [
+      { op: "test", path: "/metadata/uid", value: live.metadata.uid },
+      { op: "test", path: "/metadata/resourceVersion", value: live.metadata.resourceVersion },
+      {
+        op: "add",
+        path: "/metadata/annotations",
+        value: {
+          ...live.metadata.annotations,
+          [annotations.fence]: String(fence.token),
+          [annotations.generation]: String(fence.generation)
+        }
+      },
+      { op: "add", path: "/metadata/ownerReferences", value: [fence.record] }
+    ])
+  },
+  (effect, _api, _target, name) => retryConflicts(effect, `Secret ${name}`)
+)
+
+/**
+ * An older deploy may make an Ingress after a newer one has found none to remove: it takes it back when it learns that it
+ * is no longer the newest.
+ */
+const takeBackIngress = (api: KubernetesApi, changes: ReadonlyArray<Change>) =>
+  Effect.forEach(
+    changes.filter(({ action, ref }) => action === "create" && ref.kind === kinds.Ingress),
+    ({ after, ref }) => deleteRead(api, ref, after),
+    { discard: true }
+  )
+
+const removeIngress = Effect.fnUntraced(function* (api: KubernetesApi, target: ServiceTarget, fence: number) {
+  const items = yield* listOf(api, target, kinds.Ingress)
+  const unwanted = items.filter((live) => fenceOf(live) <= fence)
+  yield* Effect.forEach(
+    unwanted,
+    (live) =>
+      deleteRead(api, { kind: kinds.Ingress, namespace: target.namespace, name: live.metadata.name }, live),
+    { discard: true }
+  )
+  return yield* Effect.forEach(unwanted, (live) =>
+    objectChange(
+      { kind: kinds.Ingress, namespace: target.namespace, name: live.metadata.name },
+      live,
+      undefined
+    )
+  )
+})
+
+/** Applies the project's and the service's objects. Pods come after the policies that confine them. */
+export const applyService = Effect.fnUntraced(function* (
+  api: KubernetesApi,
+  region: RegionConfig,
+  workload: Workload,
+  secrets: Secrets,
+  restoring: boolean
+): Effect.fn.Return<Applied, Failure> {
+  const { generation, image, target } = workload
+  const { owner } = target
+  yield* Project.claimNamespace(api, owner)
+  const hasValues = secrets._tag === "FromWorkload" && Object.keys(workload.secrets).length > 0
+  const [shared, fence, key] = yield* Effect.all(
+    [
+      applyObjects(api, projectManifests(owner, region)),
+      Record.claim(api, target, { generation, commit: image.commit, restoring }),
+      hasValues ? Project.namingKey(api, owner) : Effect.undefined
+    ],
+    { concurrency: "unbounded" }
+  )
+  const options = { fence, confirm: Record.confirm(api, target, fence) }
+  const name = secrets._tag === "Kept" ? secrets.name : key && secretName(workload, key)
+  const values =
+    hasValues && name !== undefined ? yield* applyObjects(api, [secretManifest(workload, name)], options) : []
+  if (secrets._tag === "Kept" && name !== undefined) yield* touchSecret(api, target, name, options)
+  const objects = yield* applyObjects(api, serviceManifests(workload, region, name), options)
+  yield* Record.confirm(api, target, fence).pipe(
+    Effect.tapErrorTag(["SupersededByNewer", "ServiceNotFound"], () => takeBackIngress(api, objects))
+  )
+  const removed = isPublic(workload) ? [] : yield* removeIngress(api, target, fence.token)
+  return {
+    revision: revisionOf(workload, region, name),
+    changes: [...(yield* describe([...shared, ...values, ...objects])), ...removed],
+    ...(name === undefined ? {} : { secretName: name })
+  }
+})
+
+/** What {@link applyService} would change. */
+export const planService = Effect.fnUntraced(function* (
+  api: KubernetesApi,
+  region: RegionConfig,
+  workload: Workload
+) {
+  const { generation, image, target } = workload
+  const exists = (yield* Project.find(api, target.owner)) !== undefined
+  if (exists) yield* Record.check(api, target, { generation, commit: image.commit, restoring: false })
+  const key = exists ? yield* Project.findNamingKey(api, target.owner) : undefined
+  const hasValues = Object.keys(workload.secrets).length > 0
+  // Without the project's key the name cannot be known yet.
+  const name = !hasValues
+    ? undefined
+    : key === undefined
+      ? `${target.service}-env-new`
+      : secretName(workload, key)
+  const changes = yield* planObjects(
+    api,
+    [
+      hashed(namespaceManifest(target.owner)),
+      ...[
+        ...projectManifests(target.owner, region),
+        ...(name === undefined ? [] : [secretManifest(workload, name)]),
+        ...serviceManifests(workload, region, name)
+      ].map(hashed)
+    ],
+    exists
+  )
+  const shown = yield* Effect.forEach(changes, ({ after, before, ref }) => objectChange(ref, before, after))
+  if (isPublic(workload) || !exists) return shown
+  const unwanted = yield* listOf(api, target, kinds.Ingress)
+  const removed = yield* Effect.forEach(unwanted, (live) =>
+    objectChange(
+      { kind: kinds.Ingress, namespace: target.namespace, name: live.metadata.name },
+      live,
+      undefined
+    )
+  )
+  return [...shown, ...removed]
+})
+
+/**
+ * Deletes Secrets that neither a kept receipt nor the newest deploy uses. Pods of the last revision may still need theirs
+ * while a rollout goes on, so this comes after it.
+ */
+export const pruneSecrets = Effect.fnUntraced(function* (
+  api: KubernetesApi,
+  target: ServiceTarget,
+  record: Record.ServiceRecord
+) {
+  const kept = new Set(record.receipts.map(({ secretName }) => secretName))
+  const secrets = yield* listOf(api, target, kinds.Secret)
+  yield* Effect.forEach(
+    secrets.filter((live) => !kept.has(live.metadata.name) && fenceOf(live) < record.token),
+    (live) =>
+      deleteRead(api, { kind: kinds.Secret, namespace: target.namespace, name: live.metadata.name }, live),
+    { discard: true }
+  )
+})

@@ -1,0 +1,91 @@
+/** Status: what of a service runs now, as a person asks for it. */
+import {
+  type PodStatus,
+  ServiceNotFound,
+  type ServiceStatus,
+  UnexpectedAnswer
+} from "@mcpdeploy/core/ClusterApplier"
+import { Generation } from "@mcpdeploy/core/domain/DeployRequest"
+import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
+import { ImageDigest } from "@mcpdeploy/core/domain/Image"
+import { platformHost } from "@mcpdeploy/core/domain/PlatformHost"
+import { CommitSha } from "@mcpdeploy/core/domain/Source"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { ApiFailure, Failure } from "./kubernetes/ApiFailure.ts"
+import type { KubernetesApi } from "./kubernetes/KubernetesApi.ts"
+import { kinds, nameOf, type ObjectRef } from "./kubernetes/Kind.ts"
+import { annotations, labels } from "./Manifests/Manifest.ts"
+import { containerOf, digestOf, isEnding, isReady, Pod, troubleOf } from "./PodState.ts"
+import { urlOf } from "./Probe.ts"
+import * as Project from "./Project.ts"
+import type { RegionConfig } from "./RegionConfig.ts"
+import { Deployment } from "./RolloutState.ts"
+
+const Applied = Schema.Struct({
+  [annotations.generation]: Schema.NumberFromString.pipe(Schema.decodeTo(Generation)),
+  [annotations.commit]: CommitSha
+})
+
+const decodeAs =
+  <A>(schema: Schema.Decoder<A>, object: string) =>
+  (value: unknown) =>
+    Schema.decodeUnknownEffect(schema)(value).pipe(
+      Effect.mapError((error) => new UnexpectedAnswer({ object, detail: error.message }))
+    )
+
+const podStatus = (pod: Pod): PodStatus => {
+  const digest = digestOf(pod)
+  const trouble = troubleOf(pod)?.cause.message
+  return {
+    name: pod.metadata.name,
+    ready: isReady(pod),
+    phase: isEnding(pod) ? "Terminating" : (pod.status.phase ?? "Unknown"),
+    restarts: containerOf(pod)?.restartCount ?? 0,
+    ...(digest === undefined ? {} : { digest }),
+    ...(trouble === undefined ? {} : { trouble })
+  }
+}
+
+const orAbsent = <A>(effect: Effect.Effect<A, ApiFailure>) =>
+  effect.pipe(Effect.catchTag("NotFound", () => Effect.undefined))
+
+export const status = Effect.fnUntraced(function* (
+  api: KubernetesApi,
+  target: ServiceTarget,
+  region: RegionConfig
+): Effect.fn.Return<ServiceStatus, Failure> {
+  const ref = (kind: ObjectRef["kind"], name: string): ObjectRef => ({
+    kind,
+    namespace: target.namespace,
+    name
+  })
+  yield* Project.find(api, target.owner)
+  const [live, ingress, pods] = yield* Effect.all(
+    [
+      orAbsent(api.get(ref(kinds.Deployment, target.service))),
+      orAbsent(api.get(ref(kinds.Ingress, target.service))),
+      api.list(ref(kinds.Pod, ""), { label: `${labels.service}=${target.service}` })
+    ],
+    { concurrency: "unbounded" }
+  )
+  if (live === undefined) return yield* new ServiceNotFound({ target })
+  const object = nameOf(ref(kinds.Deployment, target.service))
+  const deployment = yield* decodeAs(Deployment, object)(live)
+  const applied = yield* decodeAs(Applied, object)(live.metadata.annotations)
+  const image = deployment.spec.template.spec.containers[0]?.image ?? ""
+  const digest = yield* decodeAs(ImageDigest, object)(image.slice(image.lastIndexOf("@") + 1))
+  const items = yield* Effect.forEach(pods.items, decodeAs(Pod, "pods"))
+  return {
+    target,
+    generation: applied[annotations.generation],
+    commit: applied[annotations.commit],
+    digest,
+    replicas: deployment.spec.replicas,
+    readyReplicas: deployment.status.readyReplicas ?? 0,
+    ...(ingress === undefined
+      ? {}
+      : { url: urlOf(region, platformHost(target, region.platformDomain), "/") }),
+    pods: items.map(podStatus)
+  }
+})
