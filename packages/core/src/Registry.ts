@@ -2,20 +2,15 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { ImageDigest, RegistryName } from "./domain/Image.ts"
+import type { ImageDigest, RegistryName } from "./domain/Image.ts"
+import { RegistryReason } from "./oci/RegistryReason.ts"
 
-/** No such repository, tag or manifest. */
-export class ImageNotFound extends Schema.TaggedError<ImageNotFound>()("ImageNotFound", {}) {
-  readonly retryable = false
-  override get message(): string {
-    return "no such image in the registry"
-  }
-}
+export * from "./oci/RegistryReason.ts"
 
 export class RegistryError extends Schema.TaggedError<RegistryError>()("RegistryError", {
   operation: Schema.Literals(["resolve", "publish", "list", "delete"]),
   image: Schema.String,
-  reason: Schema.Union([ImageNotFound])
+  reason: RegistryReason
 }) {
   get retryable(): boolean {
     return this.reason.retryable
