@@ -19,6 +19,7 @@ import {
   SourceSpec
 } from "@mcpdeploy/core/domain/DeployRequest"
 import { Owner, ProjectName, ServiceName, UserId } from "@mcpdeploy/core/domain/Identity"
+import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
 import { GitRef, GitRepository, RepositoryUrl } from "@mcpdeploy/core/domain/Source"
 import { DeployRunner } from "@mcpdeploy/core/pipeline/DeployRunner"
 import { SecretStore } from "@mcpdeploy/core/SecretStore"
@@ -60,10 +61,10 @@ const measureDeploys = async (): Promise<ReadonlyArray<Measure>> => {
   const owner = new Owner({ user: UserId.make("bench"), project: ProjectName.make(`p${Date.now() % 1e8}`) })
   const runtime = ManagedRuntime.make(
     regionLayer({
-      cluster: new RegionConfig({ kubeconfig, platformDomain: "localhost", ingressEndpoint: ingress }),
+      cluster: new RegionConfig({ kubeconfig, platformDomain: PlatformDomain.make("localhost"), ingressEndpoint: ingress }),
       buildkit: { address, concurrency: 4 },
       git: { cacheFolder: join(folder, "cache"), allowFile: true },
-      registry: { endpoint },
+      registry: { url: endpoint },
       pipeline: { buildTimeoutSeconds: 600, buildSecretKey: Redacted.make("bench") }
     }).pipe(Layer.provideMerge(SecretStore.layer({})), Layer.provideMerge(NodeServices.layer))
   )

@@ -12,6 +12,8 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { internalRegistry } from "@mcpdeploy/core/domain/Image"
+import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
 import { SecretRef } from "@mcpdeploy/core/domain/Source"
 import { SecretStore } from "@mcpdeploy/core/SecretStore"
 import { dataFolder, defaultCacheFolder, defaultDataFolder } from "@mcpdeploy/local-region/DataFolder"
@@ -26,7 +28,7 @@ export const RegionFile = Schema.Struct({
   cluster: Schema.Struct({
     kubeconfig: Schema.optionalKey(Schema.String),
     context: Schema.optionalKey(Schema.String),
-    platformDomain: Schema.String,
+    platformDomain: PlatformDomain,
     ingressEndpoint: Schema.optionalKey(Schema.String)
   }),
   buildkit: Schema.Struct({
@@ -35,7 +37,7 @@ export const RegionFile = Schema.Struct({
     tls: Schema.optionalKey(
       Schema.Struct({
         ca: Schema.String,
-        cert: Schema.optionalKey(Schema.String),
+        certificate: Schema.optionalKey(Schema.String),
         key: Schema.optionalKey(Schema.String)
       })
     ),
@@ -68,9 +70,9 @@ export const localFolder = Config.String("MCPDEPLOY_LOCAL_DATA").pipe(
 )
 
 /** The local region, as if a region file described it. Repositories may be folders of this machine. */
-const localRegion = Effect.gen(function* () {
+const localRegion: Effect.Effect<RegionFile, CommandFailed, FileSystem.FileSystem> = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
-  const folder = yield* localFolder
+  const folder = yield* usage(localFolder)
   const text = yield* fs.readFileString(folder.region).pipe(
     Effect.mapError(
       () =>
@@ -80,24 +82,21 @@ const localRegion = Effect.gen(function* () {
         })
     )
   )
-  const { buildkit, ingress, kubeconfig, registry } = yield* decodeEndpoints(text)
+  const { buildkit, ingress, kubeconfig, registry } = yield* usage(decodeEndpoints(text))
   return {
-    cluster: { kubeconfig, platformDomain: "localhost", ingressEndpoint: ingress.http },
+    cluster: { kubeconfig, platformDomain: PlatformDomain.make("localhost"), ingressEndpoint: ingress.http },
     buildkit,
     registry: { endpoint: registry.endpoint },
     git: { allowFile: true }
-  } satisfies RegionFile
+  }
 })
 
 const regionFile = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const { region } = yield* root
-  return yield* usage(
-    Option.match(region, {
-      onNone: () => localRegion,
-      onSome: (path) => Effect.flatMap(fs.readFileString(path), decodeRegionFile)
-    })
-  )
+  return Option.isNone(region)
+    ? yield* localRegion
+    : yield* usage(Effect.flatMap(fs.readFileString(region.value), decodeRegionFile))
 })
 
 const secretStore = SecretStore.layer(process.env)
@@ -124,8 +123,7 @@ export const clusterLayer = Layer.unwrap(
         import("@mcpdeploy/provider-k3s/K3sClusterApplier")
       ])
     )
-    const config = yield* usage(Schema.decodeEffect(RegionConfig)(cluster))
-    return K3sClusterApplier.layer(config)
+    return K3sClusterApplier.layer(new RegionConfig(cluster))
   })
 )
 
@@ -140,7 +138,6 @@ export const pipelineLayer = Layer.unwrap(
         import("@mcpdeploy/provider-k3s/K3sRegion")
       ])
     )
-    const config = yield* usage(Schema.decodeEffect(RegionConfig)(cluster))
     const secrets = yield* SecretStore
     const credentials =
       registry.password === undefined
@@ -152,18 +149,21 @@ export const pipelineLayer = Layer.unwrap(
         ? undefined
         : {
             ca: yield* read(buildkit.tls.ca),
-            ...(buildkit.tls.cert === undefined ? {} : { cert: yield* read(buildkit.tls.cert) }),
-            ...(buildkit.tls.key === undefined ? {} : { key: yield* read(buildkit.tls.key) })
+            ...(buildkit.tls.certificate === undefined
+              ? {}
+              : { certificate: yield* read(buildkit.tls.certificate) }),
+            ...(buildkit.tls.key === undefined ? {} : { key: Redacted.make(yield* read(buildkit.tls.key)) })
           }
     return regionLayer({
-      cluster: config,
+      cluster: new RegionConfig(cluster),
       buildkit: {
         address: buildkit.address,
         concurrency: buildkit.concurrency ?? 4,
+        registryAuth: (host) => Effect.succeed(host === internalRegistry ? credentials : undefined),
         ...(tls === undefined ? {} : { tls })
       },
       git: { ...git, cacheFolder: join(defaultCacheFolder(process.env), "git") },
-      registry: { endpoint: registry.endpoint, ...(credentials === undefined ? {} : { credentials }) },
+      registry: { url: registry.endpoint, ...(credentials === undefined ? {} : { credentials }) },
       pipeline: { buildTimeoutSeconds: 1800, buildSecretKey: yield* usage(buildSecretKey) }
     })
   })

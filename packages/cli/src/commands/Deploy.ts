@@ -15,7 +15,8 @@ import { DeployRunner } from "@mcpdeploy/core/pipeline/DeployRunner"
 import { Registry } from "@mcpdeploy/core/Registry"
 import { SecretStore } from "@mcpdeploy/core/SecretStore"
 import { CommandFailed, exitCodes } from "../ExitCode.ts"
-import { makeShow, type Output, seconds } from "../Progress.ts"
+import { makeShow, seconds } from "../Progress.ts"
+import { formatOf, terminal } from "../Terminal.ts"
 import { pipelineLayer } from "../Region.ts"
 import { requestOf, servicesOf } from "../RequestOf.ts"
 import { orFail, print, root, serviceFile, usage } from "./Root.ts"
@@ -77,12 +78,6 @@ const requests = Effect.fnUntraced(function* ({ generation, port, ref, repositor
   )
 })
 
-const terminal: Output = {
-  result: (text) => process.stdout.write(text),
-  progress: (text) => process.stderr.write(text),
-  columns: process.stderr.isTTY ? process.stderr.columns : undefined
-}
-
 const encodeOutcome = Schema.encodeEffect(DeployOutcome)
 
 const outcomeText = (service: string, outcome: DeployOutcome): string => {
@@ -126,8 +121,7 @@ export const deploy = Command.make(
   Effect.fn("deploy")(function* (input) {
     const { json, verbose } = yield* root
     const runner = yield* DeployRunner
-    const format = json ? "json" : terminal.columns === undefined ? "plain" : "bars"
-    const show = yield* makeShow(terminal, format, verbose)
+    const show = yield* makeShow(terminal, formatOf(json), verbose)
     const outcomes = yield* Effect.forEach(
       yield* requests(input),
       Effect.fnUntraced(function* (request) {

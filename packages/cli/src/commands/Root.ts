@@ -38,7 +38,6 @@ export const root = Command.make("mcpdeploy").pipe(
       Flag.withDefault(false)
     ),
     verbose: Flag.Boolean("verbose").pipe(
-      Flag.withAlias("v"),
       Flag.withDescription("Show every line that a build writes"),
       Flag.withDefault(false)
     )

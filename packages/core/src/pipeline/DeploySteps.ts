@@ -246,7 +246,14 @@ const bytes = (size: number): string =>
 const reportBuild = (event: BuildEvent): Effect.Effect<void> => {
   switch (event._tag) {
     case "BuildVertex":
-      return emit({ _tag: "StepLog", step: "build", source: event.name, line: event.state })
+      return event.state === "completed"
+        ? Effect.void
+        : emit({
+            _tag: "StepLog",
+            step: "build",
+            source: event.id,
+            line: `${event.state === "started" ? "=>" : `=> ${event.state.toUpperCase()}`} ${event.name}`
+          })
     case "BuildLog":
       return emit({ _tag: "StepLog", step: "build", source: event.vertex, line: event.line })
     case "BuildProgress":
