@@ -84,7 +84,7 @@ export const sendOurs = (address: string, { context, dockerfile }: Paths) =>
       credentials: () => Effect.undefined,
       sharedKey: ""
     })
-    const control = yield* connect(endpoint, { intervalMs: 10_000, timeoutMs: 10_000 })
+    const control = yield* connect(endpoint)
     yield* control.solve({
       Ref: randomBytes(12).toString("hex"),
       Session: session.id,
@@ -98,8 +98,15 @@ const buildctlWith = ({ address, buildctl }: Environment, args: ReadonlyArray<st
 
 const sendPeer = (environment: Environment, { context, dockerfile }: Paths) =>
   buildctlWith(environment, [
-    ...["build", "--progress", "plain", "--frontend", "dockerfile.v0"],
-    ...["--local", `context=${context}`, "--local", `dockerfile=${dockerfile}`]
+    "build",
+    "--progress",
+    "plain",
+    "--frontend",
+    "dockerfile.v0",
+    "--local",
+    `context=${context}`,
+    "--local",
+    `dockerfile=${dockerfile}`
   ])
 
 /** The daemon forgets the contexts that it was sent. */

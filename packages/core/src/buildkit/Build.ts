@@ -1,4 +1,5 @@
 /** One build on the daemon, from the session to the digest: its events, its end, and its cancellation. */
+import { status } from "@grpc/grpc-js"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -17,7 +18,7 @@ import { ImageDigest } from "../domain/Image.ts"
 import type { BuildEvent, BuildRequest } from "../ImageBuilder.ts"
 import type { Endpoint } from "./Address.ts"
 import { classify } from "./Classify.ts"
-import { type Control, type Keepalive, connect } from "./Control.ts"
+import { type Control, connect } from "./Control.ts"
 import type { StatusResponse } from "./gen/buildkit_pb.ts"
 import { GrpcFailure } from "./GrpcFailure.ts"
 import { awaitEnd } from "./History.ts"
@@ -25,10 +26,16 @@ import { BuildFollower } from "./Progress.ts"
 import { type RegistryCredentials, openSession } from "./Session.ts"
 import { newRef, solveRequest } from "./SolveRequest.ts"
 
+/** How a daemon that hangs is noticed while it builds: it is asked something small, and must answer. */
+export interface Heartbeat {
+  readonly intervalSeconds: number
+  readonly timeoutSeconds: number
+}
+
 /** The daemon and what is agreed about it. */
 export interface Builder {
   readonly endpoint: Endpoint
-  readonly keepalive: Keepalive
+  readonly heartbeat: Heartbeat
   /** For what is asked beside a build: its status, its record. */
   readonly control: Control
   readonly credentials: (host: string) => Effect.Effect<RegistryCredentials | undefined>
@@ -78,25 +85,43 @@ const recoverOutcome = Effect.fnUntraced(function* (
   failure: GrpcFailure,
   seconds: number
 ): Effect.fn.Return<ImageDigest, GrpcFailure> {
-  const ending = yield* awaitEnd(control, ref, seconds).pipe(Effect.catch(() => Effect.fail(failure)))
+  const ending = yield* awaitEnd(control, ref, seconds).pipe(Effect.mapError(() => failure))
   if (ending._tag === "Finished" && Option.isSome(ending.digest)) return ending.digest.value
-  return yield* ending._tag === "Failed" ? ending.failure : failure
+  // "cancelled" is only what the lost connection did to the build
+  return yield* ending._tag === "Failed" && !ending.failure.cancelled ? ending.failure : failure
 })
 
 /** Adds which step failed, where only its own message tells. */
 const withFailedStep = (failure: GrpcFailure, follower: BuildFollower): GrpcFailure => {
   const { failed } = follower
-  if (failed === undefined || failure.details.vertex !== undefined) return failure
+  if (failed === undefined || failure.details.vertex !== undefined || failure.connectionLost) return failure
   const exitCode = /exit code: (\d+)/.exec(failed.error)?.[1]
   return new GrpcFailure({
-    code: 2,
-    detail: failure.connectionLost ? failed.error : failure.detail,
+    code: failure.code,
+    detail: failure.detail,
     details: {
       ...failure.details,
       vertex: failed.vertex,
       ...(exitCode === undefined ? {} : { exitCode: Number(exitCode) })
     }
   })
+}
+
+/** Fails when the daemon stops answering. (gRPC's own pings are no help: every five minutes is all that it accepts.) */
+const watch = ({ control, heartbeat }: Builder): Effect.Effect<never, GrpcFailure> => {
+  const silence = new GrpcFailure({
+    code: status.UNAVAILABLE,
+    detail: `no answer within ${heartbeat.timeoutSeconds} s, twice in a row`,
+    details: {}
+  })
+  const beat = control.workers.pipe(
+    Effect.timeoutOrElse({
+      duration: `${heartbeat.timeoutSeconds} seconds`,
+      orElse: () => Effect.fail(silence)
+    }),
+    Effect.retry({ times: 1 })
+  )
+  return Effect.sleep(`${heartbeat.intervalSeconds} seconds`).pipe(Effect.andThen(beat), Effect.forever)
 }
 
 /** Interrupts a running solve, and returns when the daemon says that the build has ended. */
@@ -129,7 +154,7 @@ export const runBuild = Effect.fnUntraced(function* (
     credentials: builder.credentials,
     sharedKey: image.name
   })
-  const solver = yield* connect(endpoint, builder.keepalive)
+  const solver = yield* connect(endpoint)
   const follower = new BuildFollower()
   const message = yield* solveRequest(request, ref, session.id)
 
@@ -137,7 +162,7 @@ export const runBuild = Effect.fnUntraced(function* (
     const error = new BuildTimedOut({ timeoutSeconds, lastLines: follower.lastLines })
     return awaitEnd(control, ref, builder.cancelSeconds).pipe(Effect.andThen(Effect.fail(error)))
   })
-  const answered = solver.solve(message).pipe(
+  const answered = Effect.raceFirst(solver.solve(message), watch(builder)).pipe(
     Effect.map(({ ExporterResponse }) =>
       Option.map(digestIn(ExporterResponse), (response) => response["containerimage.digest"])
     ),

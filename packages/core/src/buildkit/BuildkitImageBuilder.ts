@@ -7,8 +7,8 @@ import * as Stream from "effect/Stream"
 import { type BuildFailureReason, type BuilderAddressInvalid, BuilderUnreachable } from "../BuildFailure.ts"
 import { type BuildEvent, type BuildRequest, ImageBuilder, ImageBuilderError } from "../ImageBuilder.ts"
 import { type BuildkitTls, endpointOf } from "./Address.ts"
-import { type Builder, runBuild } from "./Build.ts"
-import { type Keepalive, connect } from "./Control.ts"
+import { type Builder, type Heartbeat, runBuild } from "./Build.ts"
+import { connect } from "./Control.ts"
 import { resolveContext } from "./Dockerfile.ts"
 import { findFinished } from "./History.ts"
 import type { RegistryCredentials } from "./Session.ts"
@@ -27,15 +27,15 @@ export interface BuildkitConfig {
   readonly concurrency: number
   /** What the daemon logs in with at a registry, by the registry's host. None when absent. */
   readonly registryAuth?: (host: string) => Effect.Effect<RegistryCredentials | undefined>
-  /** Notices a daemon that hangs. Default: a ping every 10 s that must be answered within 10 s. */
-  readonly keepalive?: Keepalive
+  /** Notices a daemon that hangs. Default: every 10 s it must answer within 10 s, or when asked once more. */
+  readonly heartbeat?: Heartbeat
   /** How long a cancelled build may take to end before that is reported; 15 when absent. */
   readonly cancelSeconds?: number
 }
 
 /** How long the daemon may take to answer a question that needs no work. */
 const answerDeadline = "10 seconds"
-const defaultKeepalive: Keepalive = { intervalMs: 10_000, timeoutMs: 10_000 }
+const defaultHeartbeat: Heartbeat = { intervalSeconds: 10, timeoutSeconds: 10 }
 const defaultCancelSeconds = 15
 
 /** Builds on one daemon. The connection is opened when it is first needed. */
@@ -44,11 +44,10 @@ export const layer = (config: BuildkitConfig): Layer.Layer<ImageBuilder, Builder
     ImageBuilder,
     Effect.gen(function* () {
       const endpoint = yield* endpointOf(config.address, config.tls)
-      const keepalive = config.keepalive ?? defaultKeepalive
       const builder: Builder = {
         endpoint,
-        keepalive,
-        control: yield* connect(endpoint, keepalive),
+        heartbeat: config.heartbeat ?? defaultHeartbeat,
+        control: yield* connect(endpoint),
         credentials: config.registryAuth ?? (() => Effect.undefined),
         cancelSeconds: config.cancelSeconds ?? defaultCancelSeconds
       }

@@ -28,12 +28,6 @@ import {
 } from "./gen/buildkit_pb.ts"
 import { type GrpcFailure, failureOfCall } from "./GrpcFailure.ts"
 
-/** Keepalive of the connections, in milliseconds. Pings go out only while there are calls. */
-export interface Keepalive {
-  readonly intervalMs: number
-  readonly timeoutMs: number
-}
-
 /** The calls of a connection. Interrupting one cancels it on the daemon. */
 export interface Control {
   /** Runs a build to its end: its answer is the build's. */
@@ -49,13 +43,15 @@ export interface Control {
 }
 
 const pathOf = (method: string): string => `/moby.buildkit.v1.Control/${method}`
+/** Go's gRPC server ends a connection that pings more often than every 5 minutes, in the middle of its calls. */
+const keepaliveMs = 330_000
+
 /** A failed build's answer embeds its Dockerfile, and a log message may be long. */
 const maxMessageLength = 64 * 1024 * 1024
 
 /** A connection of its own: what breaks it does not break others. Closed with the scope. */
 export const connect = Effect.fnUntraced(function* (
-  endpoint: Endpoint,
-  keepalive: Keepalive
+  endpoint: Endpoint
 ): Effect.fn.Return<Control, never, Scope.Scope> {
   const client = yield* Effect.acquireRelease(
     Effect.sync(
@@ -64,8 +60,7 @@ export const connect = Effect.fnUntraced(function* (
           ...endpoint.grpcOptions,
           "grpc.use_local_subchannel_pool": 1,
           "grpc.enable_retries": 0,
-          "grpc.keepalive_time_ms": keepalive.intervalMs,
-          "grpc.keepalive_timeout_ms": keepalive.timeoutMs,
+          "grpc.keepalive_time_ms": keepaliveMs,
           "grpc.initial_reconnect_backoff_ms": 100,
           "grpc.max_reconnect_backoff_ms": 2000,
           "grpc.max_receive_message_length": maxMessageLength

@@ -27,15 +27,12 @@ export const resolveContext = Effect.fnUntraced(function* (
   if (path.isAbsolute(dockerfile)) return yield* new DockerfileEscapes({ dockerfile })
   for (const spelling of spellings(dockerfile)) {
     const real = yield* Effect.tryPromise({
-      try: () => fs.realpath(path.join(root, spelling)),
-      catch: (cause) => cause
-    }).pipe(
-      Effect.catch((cause) =>
-        isMissing(cause)
-          ? Effect.succeed(undefined)
-          : Effect.fail(new ContextUnreadable({ path: spelling, detail: detailOf(cause) }))
-      )
-    )
+      try: () =>
+        fs
+          .realpath(path.join(root, spelling))
+          .catch((cause) => (isMissing(cause) ? undefined : Promise.reject(cause))),
+      catch: (cause) => new ContextUnreadable({ path: spelling, detail: detailOf(cause) })
+    })
     if (real === undefined) continue
     if (!real.startsWith(root === "/" ? root : `${root}/`))
       return yield* new DockerfileEscapes({ dockerfile })

@@ -59,8 +59,13 @@ export class GrpcFailure extends Schema.TaggedError<GrpcFailure>()("GrpcFailure"
     return (
       this.code === status.UNAVAILABLE ||
       this.code === status.CANCELLED ||
+      (this.code === status.RESOURCE_EXHAUSTED && /Bandwidth exhausted/.test(this.detail)) ||
       (this.code === status.INTERNAL && /RST_STREAM|Received message|connection|protocol/i.test(this.detail))
     )
+  }
+  /** The build was stopped because its caller went away, or the daemon did. */
+  get cancelled(): boolean {
+    return this.code === status.CANCELLED || this.detail.includes("context canceled")
   }
 }
 
@@ -68,7 +73,7 @@ const decodeJson = <S extends Schema.Top & { readonly DecodingServices: never }>
   schema: S,
   value: Uint8Array
 ): S["Type"] | undefined => {
-  const decoded = Schema.decodeUnknownOption(Schema.fromJsonString(schema))(Buffer.from(value).toString())
+  const decoded = Schema.decodeOption(Schema.fromJsonString(schema))(Buffer.from(value).toString())
   return decoded._tag === "Some" ? decoded.value : undefined
 }
 

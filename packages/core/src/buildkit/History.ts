@@ -73,6 +73,6 @@ export const awaitEnd = (
       duration: `${deadlineSeconds} seconds`,
       orElse: () => notConfirmed("it still runs, or the builder does not answer")
     }),
-    Effect.catch((error) => (typeof error === "string" ? notConfirmed(error) : Effect.fail(error)))
+    Effect.catchIf((error) => typeof error === "string", notConfirmed)
   )
 }

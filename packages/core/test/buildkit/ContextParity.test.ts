@@ -64,8 +64,15 @@ describe.skipIf(needs !== "")(`A context ${needs}`, () => {
         execFileSync(
           buildctl ?? "",
           [
-            ...["--addr", daemonAddress ?? "", "build", "--frontend", "dockerfile.v0"],
-            ...["--local", `context=${context}`, "--local", `dockerfile=${context}`]
+            "--addr",
+            daemonAddress ?? "",
+            "build",
+            "--frontend",
+            "dockerfile.v0",
+            "--local",
+            `context=${context}`,
+            "--local",
+            `dockerfile=${context}`
           ],
           { stdio: "pipe" }
         )
@@ -88,7 +95,7 @@ describe.skipIf(needs !== "")(`A context ${needs}`, () => {
               credentials: () => Effect.undefined,
               sharedKey: randomBytes(8).toString("hex")
             })
-            const control = yield* connect(endpoint, { intervalMs: 10_000, timeoutMs: 10_000 })
+            const control = yield* connect(endpoint)
             yield* control.solve({ Ref: unique() + unique(), Session: session.id, Frontend: "dockerfile.v0" })
           }).pipe(Effect.scoped)
         const files = Object.fromEntries(
@@ -106,7 +113,7 @@ describe.skipIf(needs !== "")(`A context ${needs}`, () => {
         const sample = setInterval(() => {
           most = Math.max(most, process.memoryUsage.rss())
         }, 20)
-        yield* Effect.all(contexts.map(send), { concurrency: "unbounded" })
+        yield* Effect.forEach(contexts, send, { concurrency: "unbounded" })
         clearInterval(sample)
         const each = (most - before) / 8 / 1_000_000
         yield* Effect.log(`8 builds at once: ${each.toFixed(1)} MB each over ${(before / 1e6).toFixed(0)} MB`)

@@ -1,5 +1,5 @@
 /** What the tests against real servers share: the daemon, contexts made on the fly, and builds with short requests. */
-import { assert } from "@effect/vitest"
+import { strict as assert } from "node:assert"
 import type { BuildFailureReason } from "@mcpdeploy/core/BuildFailure"
 import { type BuildkitConfig, layer } from "@mcpdeploy/core/buildkit/BuildkitImageBuilder"
 import { ImageRef, internalRegistry } from "@mcpdeploy/core/domain/Image"
