@@ -42,10 +42,10 @@ describeOnRegion("a broken change", () => {
 
     repository.write(smallApp({ text: "bad", cmd: 'CMD ["sh", "-c", "echo no database; exit 3"]' }))
     repository.commit()
-    let asking = true
+    const asking = new AbortController()
     const answers = new Map<string, number>()
     const asker = (async () => {
-      while (asking) {
+      while (!asking.signal.aborted) {
         const { body, status } = await ask(url)
         const answer = `${status} ${body.trim()}`
         answers.set(answer, (answers.get(answer) ?? 0) + 1)
@@ -53,7 +53,7 @@ describeOnRegion("a broken change", () => {
       }
     })()
     const broken = await mcpdeploy([...repository.serviceFile, "deploy", "--json"])
-    asking = false
+    asking.abort()
     await asker
 
     assert.strictEqual(broken.code, 1, broken.stderr + broken.stdout)
