@@ -103,7 +103,12 @@ const RunFields = Schema.Struct({
 const variablesAreClear = Schema.makeFilter(({ env = {}, secrets = {} }: typeof RunFields.Type) => [
   ...[env, secrets].flatMap((record, index) =>
     "PORT" in record
-      ? [{ path: [index === 0 ? "env" : "secrets", "PORT"], issue: "Expected no PORT here: it is set from run.port" }]
+      ? [
+          {
+            path: [index === 0 ? "env" : "secrets", "PORT"],
+            issue: "Expected no PORT here: it is set from run.port"
+          }
+        ]
       : []
   ),
   ...Object.keys(env)

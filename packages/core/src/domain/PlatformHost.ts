@@ -9,9 +9,12 @@ const maxNameLength = 253
 /** The domain under which a region serves its services, such as `ml.ink`. */
 export const PlatformDomain = Schema.String.pipe(
   Schema.check(
-    Schema.isPattern(/^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/, {
-      expected: "a DNS name in lower case, such as apps.example.com"
-    }),
+    Schema.isPattern(
+      /^(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/,
+      {
+        expected: "a DNS name in lower case, such as apps.example.com"
+      }
+    ),
     Schema.isMaxLength(maxNameLength - maxLabelLength - ".".length)
   ),
   Schema.brand("PlatformDomain")

@@ -95,7 +95,9 @@ export const make = Effect.fnUntraced(function* (options: {
         yield* fs.makeDirectory(folder, { recursive: true }).pipe(Effect.mapError(reason))
       const { size, files: count } = yield* fill({ files, scratch, lock: lock.fd })
       yield* remove(scratch)
-      const record = yield* Schema.encodeEffect(CheckoutRecord)({ size, files: count, bootId }).pipe(Effect.orDie)
+      const record = yield* Schema.encodeEffect(CheckoutRecord)({ size, files: count, bootId }).pipe(
+        Effect.orDie
+      )
       yield* fs
         .writeFileString(join(paths.making, "checkout.json"), record)
         .pipe(Effect.andThen(fs.rename(paths.making, paths.final)), Effect.mapError(reason))

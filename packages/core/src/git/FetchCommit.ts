@@ -42,7 +42,11 @@ const folderSize = async (folder: string): Promise<number> => {
 const progressPattern = /([A-Z][a-z]+ [a-z]+):\s+(\d{1,3})% \(/g
 
 /** Runs a call of git that writes to `gitDir`, reports its progress, and ends it when it writes too much. */
-const watched = (target: FetchTarget, args: ReadonlyArray<string>, reasonOf?: (stderr: string) => GitReason | undefined) => {
+const watched = (
+  target: FetchTarget,
+  args: ReadonlyArray<string>,
+  reasonOf?: (stderr: string) => GitReason | undefined
+) => {
   let progress: { readonly message: string; readonly fraction: number } | undefined
   const call = git({
     settings: target.settings,
@@ -108,6 +112,13 @@ export const fetchCommit = Effect.fnUntraced(function* (
 ): Effect.fn.Return<CommitTree, GitReason> {
   yield* fetchObjects(target)
   const tree = yield* readTree(target, target.commit, target.limits)
-  yield* watched(target, ["checkout", "--progress", "--force", "--detach", "--no-recurse-submodules", target.commit])
+  yield* watched(target, [
+    "checkout",
+    "--progress",
+    "--force",
+    "--detach",
+    "--no-recurse-submodules",
+    target.commit
+  ])
   return tree
 })

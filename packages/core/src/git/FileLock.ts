@@ -46,7 +46,9 @@ const attempt = Effect.fnUntraced(function* (path: string, args: ReadonlyArray<s
     inherit: handle.fd
   }).pipe(
     Effect.catchTag("ToolMissing", () =>
-      Effect.fail(new ToolMissing({ tool: "flock", detail: "install util-linux (apt-get install util-linux)" }))
+      Effect.fail(
+        new ToolMissing({ tool: "flock", detail: "install util-linux (apt-get install util-linux)" })
+      )
     )
   )
   if (exitCode === 1) return "busy"

@@ -122,13 +122,15 @@ const processOptions = (call: GitCall): ProcessOptions => ({
 export const git = Effect.fnUntraced(function* (call: GitCall): Effect.fn.Return<void, GitReason> {
   const { exitCode, stderr } = yield* runProcess(processOptions(call))
   if (exitCode === 0) return
-  return yield* call.reasonOf?.(stderr) ??
+  return yield* (
+    call.reasonOf?.(stderr) ??
     reasonOf({
       stderr,
       exitCode,
       withCredentials: call.settings.credentials !== undefined,
       folder: call.settings.home
     })
+  )
 })
 
 /** The first version that knows `http.curloptResolve`, which older ones ignore without a word. */

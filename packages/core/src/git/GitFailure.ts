@@ -19,12 +19,11 @@ export const saysDiskFull = (text: string): boolean =>
 
 /** The host does not give the commit by its bare name, or not so shallow: ask for its refs instead. */
 export const refusesBareCommit = (text: string): boolean =>
-  /unadvertised object|not our ref|does not support shallow|Couldn't find remote ref|no such remote ref/i.test(text)
+  /unadvertised object|not our ref|does not support shallow|Couldn't find remote ref|no such remote ref/i.test(
+    text
+  )
 
-type Rule = readonly [
-  pattern: RegExp,
-  reason: (detail: string, withCredentials: boolean) => GitReason
-]
+type Rule = readonly [pattern: RegExp, reason: (detail: string, withCredentials: boolean) => GitReason]
 
 /** Of several that match, the first counts: causes before their consequences. */
 const rules: ReadonlyArray<Rule> = [

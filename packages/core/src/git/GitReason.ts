@@ -14,9 +14,12 @@ export class HostUnreachable extends Schema.TaggedError<HostUnreachable>()("Host
 }
 
 /** The host's TLS certificate is not trusted. */
-export class CertificateNotTrusted extends Schema.TaggedError<CertificateNotTrusted>()("CertificateNotTrusted", {
-  detail: Schema.String
-}) {
+export class CertificateNotTrusted extends Schema.TaggedError<CertificateNotTrusted>()(
+  "CertificateNotTrusted",
+  {
+    detail: Schema.String
+  }
+) {
   readonly retryable = false
   override get message(): string {
     return `the git host's certificate is not trusted (${this.detail}): renew it, or name its authority with caFile`
@@ -84,7 +87,10 @@ export class CommitNotFound extends Schema.TaggedError<CommitNotFound>()("Commit
   }
 }
 
-export class CredentialsRequired extends Schema.TaggedError<CredentialsRequired>()("CredentialsRequired", {}) {
+export class CredentialsRequired extends Schema.TaggedError<CredentialsRequired>()(
+  "CredentialsRequired",
+  {}
+) {
   readonly retryable = false
   override get message(): string {
     return "the host asks for credentials: give them by reference, or check the URL (some hosts ask for them when there is no such repository)"
@@ -115,7 +121,9 @@ export class TooManyFiles extends Schema.TaggedError<TooManyFiles>()("TooManyFil
   }
 }
 
-export class GitTimedOut extends Schema.TaggedError<GitTimedOut>()("GitTimedOut", { seconds: Schema.Finite }) {
+export class GitTimedOut extends Schema.TaggedError<GitTimedOut>()("GitTimedOut", {
+  seconds: Schema.Finite
+}) {
   readonly retryable = true
   override get message(): string {
     return `not finished after ${this.seconds} seconds: the host or the network is slow, or the repository too large`
@@ -131,10 +139,13 @@ export class DiskFull extends Schema.TaggedError<DiskFull>()("DiskFull", { folde
 }
 
 /** The root directory of a service is not in the commit, or is not what it has to be. */
-export class RootDirectoryUnusable extends Schema.TaggedError<RootDirectoryUnusable>()("RootDirectoryUnusable", {
-  path: RepositoryPath,
-  problem: Schema.Literals(["missing", "outside", "not a folder"])
-}) {
+export class RootDirectoryUnusable extends Schema.TaggedError<RootDirectoryUnusable>()(
+  "RootDirectoryUnusable",
+  {
+    path: RepositoryPath,
+    problem: Schema.Literals(["missing", "outside", "not a folder"])
+  }
+) {
   readonly retryable = false
   override get message(): string {
     switch (this.problem) {

@@ -6,7 +6,13 @@
 import { lookup } from "node:dns/promises"
 import { BlockList, isIP } from "node:net"
 import * as Effect from "effect/Effect"
-import { GitFailed, type GitReason, HostNotAllowed, HostUnreachable, TransportNotAllowed } from "./GitReason.ts"
+import {
+  GitFailed,
+  type GitReason,
+  HostNotAllowed,
+  HostUnreachable,
+  TransportNotAllowed
+} from "./GitReason.ts"
 
 /** IANA's special-purpose registries (RFC 6890 and updates), and the IPv6 ranges that embed an IPv4 address. */
 const notPublic = new BlockList()

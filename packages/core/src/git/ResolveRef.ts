@@ -10,7 +10,9 @@ export const isCommitSha = (ref: string): ref is CommitSha => /^[0-9a-f]{40}$/.t
 /** Full names that a ref may mean, best first. `^{}` is the commit of an annotated tag. */
 const candidates = (ref: GitRef): ReadonlyArray<string> => {
   const names =
-    ref === "HEAD" || ref.startsWith("refs/") ? [ref] : [`refs/heads/${ref}`, `refs/tags/${ref}`, `refs/${ref}`]
+    ref === "HEAD" || ref.startsWith("refs/")
+      ? [ref]
+      : [`refs/heads/${ref}`, `refs/tags/${ref}`, `refs/${ref}`]
   return names.flatMap((name) => [`${name}^{}`, name])
 }
 

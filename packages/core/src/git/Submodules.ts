@@ -30,7 +30,10 @@ const readGitmodules = Effect.fnUntraced(function* (target: FetchTarget) {
       return undefined
     },
     reasonOf: (stderr) =>
-      new SubmoduleRefused({ path: ".gitmodules", detail: `it cannot be read: ${stderr.trim().slice(0, 200)}` })
+      new SubmoduleRefused({
+        path: ".gitmodules",
+        detail: `it cannot be read: ${stderr.trim().slice(0, 200)}`
+      })
   })
   return new Map(
     [...paths].flatMap(([name, path]) => {
@@ -41,11 +44,7 @@ const readGitmodules = Effect.fnUntraced(function* (target: FetchTarget) {
 })
 
 /** A submodule's URL, relative to its parent's, if it is on the same host by the same protocol. */
-const submoduleUrl = (
-  path: string,
-  text: string,
-  parent: URL
-): Effect.Effect<URL, SubmoduleRefused> => {
+const submoduleUrl = (path: string, text: string, parent: URL): Effect.Effect<URL, SubmoduleRefused> => {
   const refuse = (detail: string) => new SubmoduleRefused({ path, detail })
   if (!/^https?:$/.test(parent.protocol)) return refuse("submodules are fetched by http(s) only")
   const relative = /^\.\.?\//.test(text)
@@ -60,7 +59,9 @@ const submoduleUrl = (
   const decoded = new URL(url.success)
   return decoded.origin === parent.origin
     ? Effect.succeed(decoded)
-    : refuse(`its URL leads to ${decoded.origin}, and only ${parent.origin}, the repository's own host, is allowed`)
+    : refuse(
+        `its URL leads to ${decoded.origin}, and only ${parent.origin}, the repository's own host, is allowed`
+      )
 }
 
 export const fetchSubmodules = Effect.fnUntraced(function* (
@@ -74,8 +75,10 @@ export const fetchSubmodules = Effect.fnUntraced(function* (
   let number = 0
   for (const [path, commit] of tree.submodules) {
     const text = urls.get(path)
-    if (text === undefined) return yield* new SubmoduleRefused({ path, detail: ".gitmodules has no URL for it" })
-    if (!Schema.is(RepositoryPath)(path)) return yield* new SubmoduleRefused({ path, detail: "its path is hostile" })
+    if (text === undefined)
+      return yield* new SubmoduleRefused({ path, detail: ".gitmodules has no URL for it" })
+    if (!Schema.is(RepositoryPath)(path))
+      return yield* new SubmoduleRefused({ path, detail: "its path is hostile" })
     if (depth > maxDepth)
       return yield* new SubmoduleRefused({ path, detail: `it is nested deeper than ${maxDepth} levels` })
     const url = yield* submoduleUrl(path, text, target.settings.url)

@@ -84,7 +84,10 @@ export const makeTokens = (options: {
       return yield* malformed(`its token server ${url.origin} is not asked: credentials go by https only`)
     if (service !== undefined) url.searchParams.set("service", service)
     url.searchParams.set("scope", asked ?? `repository:${keyOf(scope)}`)
-    const answer = yield* options.get(url, credentials === undefined ? {} : { authorization: basic(credentials) })
+    const answer = yield* options.get(
+      url,
+      credentials === undefined ? {} : { authorization: basic(credentials) }
+    )
     if (answer.status === 401 || answer.status === 403)
       return yield* new RegistryUnauthorized({
         endpoint: url.origin,

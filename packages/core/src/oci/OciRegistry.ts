@@ -53,7 +53,8 @@ const digestOf = (body: Buffer): ImageDigest =>
   ImageDigest.make(`sha256:${createHash("sha256").update(body).digest("hex")}`)
 
 /** Grammars of OCI distribution spec 1.1, "Pulling manifests". */
-const repositoryPattern = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/
+const repositoryPattern =
+  /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/
 const tagPattern = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/
 
 /** One registry's calls. */
@@ -128,7 +129,10 @@ const operations = (client: RegistryClientOptions, repository: string) => {
     const asked = new Set<string>()
     while (path !== undefined) {
       if (asked.has(path) || asked.size >= maxPages)
-        return yield* new MalformedAnswer({ endpoint: endpoint.origin, detail: "its list of tags has no end" })
+        return yield* new MalformedAnswer({
+          endpoint: endpoint.origin,
+          detail: "its list of tags has no end"
+        })
       asked.add(path)
       const answer: Answer = yield* send("GET", path, ["pull"])
       const page = yield* decodeBody(endpoint, TagList, answer)

@@ -97,7 +97,9 @@ export const exchange = (
         : new RegistryUnreachable({ endpoint, detail })
     }
   }).pipe(
-    Effect.flatMap((answer) => (answer instanceof MalformedAnswer ? Effect.fail(answer) : Effect.succeed(answer))),
+    Effect.flatMap((answer) =>
+      answer instanceof MalformedAnswer ? Effect.fail(answer) : Effect.succeed(answer)
+    ),
     Effect.timeoutOrElse({
       duration: `${options.timeoutSeconds} seconds`,
       orElse: () =>

@@ -33,7 +33,11 @@ const retryAfter = (value: string | undefined, now: number): number | undefined 
   return Number.isFinite(seconds) ? Math.max(0, Math.ceil(seconds)) : undefined
 }
 
-const printable = (text: string): string => text.replace(/[\u0000-\u001f\u007f]+/g, " ").trim().slice(0, 300)
+const printable = (text: string): string =>
+  text
+    .replace(/[\u0000-\u001f\u007f]+/g, " ")
+    .trim()
+    .slice(0, 300)
 
 export const reasonOf = (
   endpoint: string,
@@ -56,7 +60,10 @@ export const reasonOf = (
     return new RegistryFull({ detail })
   if (status === 429 || has("TOOMANYREQUESTS")) {
     const seconds = retryAfter(headers["retry-after"], Date.now())
-    return new RegistryRateLimited({ endpoint, ...(seconds === undefined ? {} : { retryAfterSeconds: seconds }) })
+    return new RegistryRateLimited({
+      endpoint,
+      ...(seconds === undefined ? {} : { retryAfterSeconds: seconds })
+    })
   }
   if (status === 408 || status >= 500)
     return new RegistryUnreachable({ endpoint, detail: `it answered ${status}: ${detail}` })
@@ -64,6 +71,9 @@ export const reasonOf = (
   if (status === 403 || has("DENIED")) return new RegistryDenied({ detail })
   if (status === 405 || has("UNSUPPORTED")) return new RegistryUnsupported({ detail })
   if (status >= 300 && status < 400)
-    return new MalformedAnswer({ endpoint, detail: `it redirects (${status}), which a registry's API does not` })
+    return new MalformedAnswer({
+      endpoint,
+      detail: `it redirects (${status}), which a registry's API does not`
+    })
   return new RegistryRefused({ status, detail })
 }

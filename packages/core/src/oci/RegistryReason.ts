@@ -21,9 +21,12 @@ export class InvalidReference extends Schema.TaggedError<InvalidReference>()("In
 }
 
 /** The registry's name is not in the configuration, so there is no address for it. */
-export class RegistryNotConfigured extends Schema.TaggedError<RegistryNotConfigured>()("RegistryNotConfigured", {
-  registry: RegistryName
-}) {
+export class RegistryNotConfigured extends Schema.TaggedError<RegistryNotConfigured>()(
+  "RegistryNotConfigured",
+  {
+    registry: RegistryName
+  }
+) {
   readonly retryable = false
   override get message(): string {
     return `the registry ${this.registry} is not configured: add its endpoint`
@@ -78,7 +81,9 @@ export class RegistryUnauthorized extends Schema.TaggedError<RegistryUnauthorize
 }
 
 /** 403: the credentials are known, and may not do this. */
-export class RegistryDenied extends Schema.TaggedError<RegistryDenied>()("RegistryDenied", { detail: Schema.String }) {
+export class RegistryDenied extends Schema.TaggedError<RegistryDenied>()("RegistryDenied", {
+  detail: Schema.String
+}) {
   readonly retryable = false
   override get message(): string {
     return `the registry does not allow it: ${this.detail}`
@@ -86,7 +91,9 @@ export class RegistryDenied extends Schema.TaggedError<RegistryDenied>()("Regist
 }
 
 /** A disk or a quota of the registry is full. */
-export class RegistryFull extends Schema.TaggedError<RegistryFull>()("RegistryFull", { detail: Schema.String }) {
+export class RegistryFull extends Schema.TaggedError<RegistryFull>()("RegistryFull", {
+  detail: Schema.String
+}) {
   readonly retryable = false
   override get message(): string {
     return `the registry has no room left (${this.detail}): collect garbage, or raise its disk or quota`

@@ -1,0 +1,160 @@
+import { buildKey, type BuildInputs } from "@mcpdeploy/core/domain/BuildKey"
+import { decodeDeployRequest, DeployRequest } from "@mcpdeploy/core/domain/DeployRequest"
+import {
+  CommitSha,
+  GitRepository,
+  RepositoryPath,
+  RepositoryUrl,
+  SecretRef
+} from "@mcpdeploy/core/domain/Source"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+
+const valid = {
+  owner: { user: "ann", project: "shop" },
+  service: "web",
+  source: { repository: { url: "https://github.com/ann/shop" }, ref: "main" },
+  build: {},
+  run: { port: 8080 },
+  generation: 1
+}
+
+type Json = { readonly [key: string]: unknown }
+const isJson = (value: unknown): value is Json => typeof value === "object" && value !== null
+
+/** `valid` with one field, named by its path, set to another value. */
+const withField = (path: ReadonlyArray<string>, value: unknown, object: Json = valid): Json => {
+  const [key = "", ...rest] = path
+  const inner = object[key]
+  return { ...object, [key]: rest.length === 0 ? value : withField(rest, value, isJson(inner) ? inner : {}) }
+}
+
+describe("a deploy request", () => {
+  it.effect("comes back from its encoded form as it was", () =>
+    Effect.gen(function* () {
+      const request = yield* decodeDeployRequest(valid)
+      const encoded = yield* Schema.encodeEffect(DeployRequest)(request)
+      assert.deepStrictEqual(yield* decodeDeployRequest(encoded), request)
+      assert.strictEqual(request.target.key, "ann/shop/web")
+    })
+  )
+
+  for (const [path, value, expected] of [
+    [["owner", "user"], "Ann", "lower-case letters"],
+    [["owner", "project"], "-x", "beginning with a letter or digit"],
+    [["service"], "1web", "beginning with a letter"],
+    [["service"], "x".repeat(64), "63"],
+    [["source", "repository", "url"], "git@github.com:a/b", "https://github.com/owner/repository"],
+    [["source", "repository", "url"], "https://ann:pw@github.com/a/b", "without credentials"],
+    [["source", "ref"], "--upload-pack=x", "a branch, a tag"],
+    [["source", "rootDirectory"], "../x", "stays inside the repository"],
+    [["source", "repository", "credentials"], { password: "hunter2" }, "env:NAME or file:/absolute/path"],
+    [["build", "dockerfile"], "/etc/passwd", "relative to the repository's root"],
+    [["build", "args"], { "A-B": "x" }, "a variable's name"],
+    [["build", "secrets"], { "a b": "env:X" }, "a secret's id"],
+    [["build", "timeoutSeconds"], 0, "between 1 and 7200"],
+    [["run", "port"], 70000, "between 1 and 65535"],
+    [["run", "port"], "8080", "number"],
+    [["run", "env"], { "1A": "x" }, "a variable's name"],
+    [["run", "env"], { A: "a\u0000b" }, "without NUL"],
+    [["run", "env"], { PORT: "1" }, "it is set from run.port"],
+    [["run", "secrets"], { A: "the value itself" }, "env:NAME or file:/absolute/path"],
+    [["run", "cpu"], "0", "CPU such as 500m"],
+    [["run", "memory"], "1G", "memory such as 256Mi"],
+    [["run", "healthCheck"], { path: "health" }, 'a path that begins with "/"'],
+    [["run", "replica"], 3, "no excess property"],
+    [["run", "command"], [], "Missing key"]
+  ] as const) {
+    it.effect(
+      `with ${path.join(".")} = ${JSON.stringify(value).slice(0, 40)} says where, and what was expected`,
+      () =>
+        Effect.gen(function* () {
+          const { message } = yield* Effect.flip(decodeDeployRequest(withField(path, value)))
+          assert.include(message, path.map((key) => `["${key}"]`).join(""))
+          assert.include(message, expected)
+        })
+    )
+  }
+
+  it.effect("names all wrong fields at once", () =>
+    Effect.gen(function* () {
+      const wrong = withField(["run", "port"], 0, withField(["service"], "A"))
+      const { message } = yield* Effect.flip(decodeDeployRequest(wrong))
+      assert.include(message, '["service"]')
+      assert.include(message, '["run"]["port"]')
+    })
+  )
+
+  it.effect("takes values of variables as they are: line breaks, quotes, YAML and shell", () =>
+    Effect.gen(function* () {
+      const env = { A: "a\nb", B: `"'`, C: "- x: {y", D: "$(touch /tmp/x); `id`", E: "", F: "ünï ☃" }
+      const request = yield* decodeDeployRequest(withField(["run", "env"], env))
+      assert.deepStrictEqual(request.run.env, env)
+    })
+  )
+
+  it.effect.prop(
+    "comes through JSON with any value, path and ref that it accepts",
+    [Schema.String, Schema.String, Schema.String],
+    ([value, path, ref]) =>
+      Effect.gen(function* () {
+        const source = { ...valid.source, rootDirectory: path, ref }
+        const input = withField(["source"], source, withField(["run", "env"], { A: value }))
+        const decoded = yield* Effect.result(decodeDeployRequest(input))
+        if (Result.isFailure(decoded)) return assert.include(decoded.failure.message, "at [")
+        const encoded = JSON.stringify(yield* Schema.encodeEffect(DeployRequest)(decoded.success))
+        assert.deepStrictEqual(yield* decodeDeployRequest(JSON.parse(encoded)), decoded.success)
+      })
+  )
+})
+
+describe("a build's key", () => {
+  const key = Redacted.make("the platform's key")
+  const inputs: BuildInputs = {
+    repository: new GitRepository({ url: RepositoryUrl.make("https://github.com/ann/shop") }),
+    commit: CommitSha.make("0123456789abcdef0123456789abcdef01234567"),
+    rootDirectory: RepositoryPath.make("."),
+    dockerfile: RepositoryPath.make("Dockerfile"),
+    args: { A: "1", B: "2" },
+    secrets: { npm: Redacted.make("s3cret") },
+    builderVersion: "0.34.2"
+  }
+
+  it("does not depend on the order of names, nor on who fetches", () => {
+    const first = buildKey(inputs, key)
+    assert.match(first, /^[0-9a-f]{32}$/)
+    assert.strictEqual(buildKey({ ...inputs, args: { B: "2", A: "1" } }, key), first)
+    const credentials = { password: SecretRef.make("env:TOKEN") }
+    const repository = new GitRepository({ url: inputs.repository.url, credentials })
+    assert.strictEqual(buildKey({ ...inputs, repository }, key), first)
+  })
+
+  it("is another for any other input, and another platform's key", () => {
+    const url = inputs.repository.url
+    const keys = [
+      buildKey(inputs, key),
+      buildKey(inputs, Redacted.make("another")),
+      ...[
+        { commit: CommitSha.make("f".repeat(40)) },
+        { rootDirectory: RepositoryPath.make("app") },
+        { dockerfile: RepositoryPath.make("app/Dockerfile") },
+        { target: "app" },
+        { target: "" },
+        { args: { A: "1" } },
+        { args: { A: "1,B=2" } },
+        { args: { "A,B": "12" } },
+        { secrets: {} },
+        { secrets: { npm: Redacted.make("other") } },
+        { secrets: { npm2: Redacted.make("s3cret") } },
+        { builderVersion: "0.35.0" },
+        { repository: new GitRepository({ url: RepositoryUrl.make("https://github.com/ann/other") }) },
+        { repository: new GitRepository({ url, submodules: true }) },
+        { repository: new GitRepository({ url, lfs: true }) }
+      ].map((change) => buildKey({ ...inputs, ...change }, key))
+    ]
+    assert.strictEqual(new Set(keys).size, keys.length)
+  })
+})
