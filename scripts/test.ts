@@ -7,6 +7,7 @@ import { spawn } from "node:child_process"
 import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { regionEnvironment } from "../packages/local-region/src/RegionEnvironment.ts"
 
 const root = new URL("..", import.meta.url).pathname
 
@@ -40,7 +41,7 @@ try {
     const code = await run(
       "pnpm",
       ["exec", "vitest", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
-      { MCPDEPLOY_TEST_REGION: join(folder, "region", "region.json") }
+      regionEnvironment(join(folder, "region"))
     )
     counts = JSON.parse(await readFile(report, "utf8"))
     if (code !== 0 && counts.numFailedTests === 0) failures++

@@ -3,9 +3,8 @@
  *
  * Names: `deploy`, `context`, `apply`. Addresses come from the environment, else from the local region.
  */
-import { readFileSync } from "node:fs"
-import { join } from "node:path"
-import { dataFolder, defaultDataFolder } from "@mcpdeploy/local-region/DataFolder"
+import { defaultDataFolder } from "@mcpdeploy/local-region/DataFolder"
+import { regionEnvironment } from "@mcpdeploy/local-region/RegionEnvironment"
 import { Effect } from "effect"
 import { measureLine, measureTable } from "./measure.ts"
 
@@ -25,12 +24,7 @@ if (!isBench(name)) {
 }
 
 const folder = process.env["MCPDEPLOY_LOCAL_DATA"] ?? defaultDataFolder(process.env)
-const region = JSON.parse(readFileSync(dataFolder(folder).region, "utf8"))
-process.env["MCPDEPLOY_TEST_REGION"] ??= join(folder, "region.json")
-process.env["MCPDEPLOY_TEST_BUILDKIT"] ??= region.buildkit.address
-process.env["MCPDEPLOY_TEST_REGISTRY"] ??= new URL(region.registry.endpoint).host
-process.env["MCPDEPLOY_TEST_KUBECONFIG"] ??= region.kubeconfig
-process.env["MCPDEPLOY_TEST_INGRESS"] ??= region.ingress.http
+for (const [variable, value] of Object.entries(regionEnvironment(folder))) process.env[variable] ??= value
 
 const { run } = await benches[name]()
 const measures = await Effect.runPromise(run)

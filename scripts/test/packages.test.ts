@@ -15,7 +15,9 @@ describe("packed packages", () => {
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "mcpdeploy-pack-"))
-    await exec("pnpm", ["exec", "tsc", "-b"], { cwd: root })
+    await exec("pnpm", ["exec", "tsc", "-b", ...names.map((name) => `packages/${name}/tsconfig.src.json`)], {
+      cwd: root
+    })
     for (const name of names) {
       await exec("pnpm", ["pack", "--pack-destination", folder], { cwd: join(root, "packages", name) })
     }
