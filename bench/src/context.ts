@@ -4,15 +4,17 @@
  *
  * Both sides build the same Dockerfile (`FROM scratch`, `COPY . /`) from the same folder on the same daemon, in turns.
  * Ours is a call in this process, as in a worker; buildctl is a process, as it always is.
- * Needs `BUILDCTL` and the daemon at `MCPDEPLOY_TEST_BUILDKIT`, best one that keeps its data in memory: a disk is slower
- * than either side, and then the disk is measured.
+ * Needs `BUILDCTL`, and `MCPDEPLOY_TEST_BUILDKITD`, the daemon's program: it is started with its data in memory, because
+ * a disk is slower than either side. Without it the daemon at `MCPDEPLOY_TEST_BUILDKIT` is used, and its disk is measured too.
  */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import { endpointOf } from "@mcpdeploy/core/buildkit/Address"
 import { connect } from "@mcpdeploy/core/buildkit/Control"
 import { openSession } from "@mcpdeploy/core/buildkit/Session"
-import { execFile } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -20,21 +22,24 @@ import * as path from "node:path"
 import { promisify } from "node:util"
 import type { Measure } from "./measure.ts"
 
-const runs = 5
-
 interface Tree {
   readonly label: string
   readonly files: number
   readonly bytes: number
+  /** The shorter one takes, the more others on the machine disturb it. */
+  readonly runs: number
 }
 const trees: ReadonlyArray<Tree> = [
-  { label: "1000x10KB", files: 1_000, bytes: 10_000 },
-  { label: "20000x4KB", files: 20_000, bytes: 4_000 },
-  { label: "1x500MB", files: 1, bytes: 500_000_000 }
+  { label: "1000x10KB", files: 1_000, bytes: 10_000, runs: 15 },
+  { label: "20000x4KB", files: 20_000, bytes: 4_000, runs: 5 },
+  { label: "1x500MB", files: 1, bytes: 500_000_000, runs: 5 }
 ]
 
 const environment = Config.all({
-  address: Config.String("MCPDEPLOY_TEST_BUILDKIT"),
+  address: Config.String("MCPDEPLOY_TEST_BUILDKIT").pipe(
+    Config.withDefault("unix:///run/buildkit/buildkitd.sock")
+  ),
+  daemon: Config.option(Config.String("MCPDEPLOY_TEST_BUILDKITD")),
   buildctl: Config.String("BUILDCTL").pipe(Config.withDefault("buildctl"))
 })
 
@@ -43,10 +48,42 @@ type Environment = { readonly address: string; readonly buildctl: string }
 const fileOf = (folder: string, index: number): string =>
   path.join(folder, `d${Math.floor(index / 100)}`, `f${index}`)
 
-const temporaryFolder = Effect.acquireRelease(
-  Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "mcpdeploy-bench-"))),
-  (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
-)
+const folderIn = (parent: string) =>
+  Effect.acquireRelease(
+    Effect.sync(() => fs.mkdtempSync(path.join(parent, "mcpdeploy-bench-"))),
+    (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
+  )
+const temporaryFolder = folderIn(os.tmpdir())
+
+/** A daemon with its data in memory (Linux's /dev/shm); it runs no steps. */
+const daemonInMemory = (program: string) =>
+  Effect.gen(function* () {
+    const home = yield* folderIn("/dev/shm")
+    const socket = path.join(home, "buildkitd.sock")
+    const config = path.join(home, "buildkitd.toml")
+    fs.writeFileSync(
+      config,
+      [
+        `root = "${home}/root"`,
+        `[grpc]\n  address = ["unix://${socket}"]`,
+        `[worker.oci]\n  enabled = true\n  binary = "/bin/true"\n  snapshotter = "overlayfs"`,
+        `[worker.containerd]\n  enabled = false`
+      ].join("\n")
+    )
+    yield* Effect.acquireRelease(
+      Effect.sync(() => spawn(program, ["--config", config], { stdio: "ignore" })),
+      (child) =>
+        Effect.callback<void>((resume) => {
+          child.once("exit", () => resume(Effect.void))
+          if (!child.kill("SIGKILL")) resume(Effect.void)
+        })
+    )
+    yield* Effect.sync(() => fs.existsSync(socket)).pipe(
+      Effect.repeat({ until: (listens) => listens, schedule: Schedule.spaced("50 millis") }),
+      Effect.timeout("20 seconds")
+    )
+    return `unix://${socket}`
+  })
 
 const makeTree = (folder: string, { bytes, files }: Tree): void => {
   const content = randomBytes(Math.min(bytes, 1_000_000))
@@ -130,14 +167,13 @@ export const prepareTree = (tree: Tree) =>
     return paths
   })
 
-const measureTree = (tree: Tree) =>
+const measureTree = (given: Environment, tree: Tree) =>
   Effect.gen(function* () {
-    const given = yield* environment
     const paths = yield* prepareTree(tree)
     const results = { cold: pairs(), warm: pairs(), changed: pairs() }
     const ours = timed(sendOurs(given.address, paths))
     const peer = timed(sendPeer(given, paths))
-    for (let run = 0; run < runs; run++) {
+    for (let run = 0; run < tree.runs; run++) {
       const both = [["ours", ours] as const, ["peer", peer] as const]
       const inTurn = run % 2 === 0 ? both : both.toReversed()
       // the daemon makes the layer of this tree once; after that only the sending differs
@@ -163,25 +199,26 @@ const measureTree = (tree: Tree) =>
 const pairs = (): { readonly ours: Array<number>; readonly peer: Array<number> } => ({ ours: [], peer: [] })
 
 /** Most memory (MB) of a process that sends each context once. Not compared: buildctl's is 27 to 39 MB. */
-export const oneShotMemory = Effect.gen(function* () {
-  const { address } = yield* environment
-  return yield* Effect.forEach(trees, (tree) =>
+const oneShotMemory = ({ address }: Environment) =>
+  Effect.forEach(trees, (tree) =>
     Effect.gen(function* () {
       const { context, dockerfile } = yield* prepareTree(tree)
       const script = path.join(import.meta.dirname, "contextOnce.ts")
       const { stdout } = yield* Effect.tryPromise(() =>
         execute(process.execPath, [script, address, context, dockerfile])
       )
-      return { label: tree.label, megabytes: Number(stdout) }
+      yield* Effect.log(`context ${tree.label}: a one-shot process needs ${stdout} MB`)
     }).pipe(Effect.scoped)
   )
-})
 
 /** All measures, and the memory of one-shot processes in the log. */
 export const run = Effect.gen(function* () {
-  const measures = yield* Effect.forEach(trees, measureTree)
-  for (const { label, megabytes } of yield* oneShotMemory) {
-    yield* Effect.log(`context ${label}: a one-shot process needs ${megabytes} MB`)
+  const { address, buildctl, daemon } = yield* environment
+  const given = {
+    buildctl,
+    address: Option.isSome(daemon) ? yield* daemonInMemory(daemon.value) : address
   }
+  const measures = yield* Effect.forEach(trees, (tree) => measureTree(given, tree))
+  yield* oneShotMemory(given)
   return measures.flat()
-})
+}).pipe(Effect.scoped)
