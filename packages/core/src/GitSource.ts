@@ -9,7 +9,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { type GitRef, type GitRepository, CommitSha, type RepositoryPath, RepositoryUrl } from "./domain/Source.ts"
+import {
+  type GitRef,
+  type GitRepository,
+  CommitSha,
+  type RepositoryPath,
+  RepositoryUrl
+} from "./domain/Source.ts"
 import { GitReason, RootDirectoryUnusable } from "./git/GitReason.ts"
 
 export * from "./git/GitReason.ts"

@@ -60,11 +60,17 @@ const configuration = (settings: GitSettings): ReadonlyArray<readonly [string, s
   ...(settings.credentials === undefined || settings.url.protocol === "file:"
     ? []
     : // Only requests to this origin carry it.
-      [[`http.${settings.url.origin}/.extraHeader`, authorization(settings.credentials)] as const])
+      [
+        [
+          `http.${settings.url.origin}/.extraHeader`,
+          `Authorization: ${authorization(settings.credentials)}`
+        ] as const
+      ])
 ]
 
-const authorization = (credentials: NonNullable<GitSettings["credentials"]>): string =>
-  `Authorization: Basic ${Buffer.from(`${credentials.username}:${Redacted.value(credentials.password)}`).toString("base64")}`
+/** The value of an `Authorization` header (RFC 7617). */
+export const authorization = (credentials: NonNullable<GitSettings["credentials"]>): string =>
+  `Basic ${Buffer.from(`${credentials.username}:${Redacted.value(credentials.password)}`).toString("base64")}`
 
 /** The whole environment of a git process. */
 export const environment = (settings: GitSettings): Readonly<Record<string, string>> => {

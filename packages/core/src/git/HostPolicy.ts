@@ -65,6 +65,10 @@ export interface HostPolicy {
   readonly privateHosts: ReadonlyArray<string>
 }
 
+/** Whether a URL's host is one of those that may be at an address which is not public. */
+export const mayBePrivate = (policy: HostPolicy, url: URL): boolean =>
+  policy.privateHosts.some((host) => host === url.hostname || host === url.host)
+
 /**
  * Checks where a URL leads. Returns git's `http.curloptResolve` setting, which pins the host to the checked addresses;
  * undefined where nothing has to be pinned.
@@ -78,7 +82,7 @@ export const checkHost = Effect.fnUntraced(function* (
   }
   const port = url.port === "" ? defaultPorts[url.protocol] : url.port
   if (port === undefined) return yield* new TransportNotAllowed({ protocol: url.protocol.replace(/:$/, "") })
-  const isPrivate = policy.privateHosts.some((host) => host === url.hostname || host === url.host)
+  const isPrivate = mayBePrivate(policy, url)
   const literal = url.hostname.replace(/^\[|\]$/g, "")
   if (isIP(literal) !== 0) {
     return isPrivate || isPublicAddress(literal)

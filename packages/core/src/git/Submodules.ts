@@ -67,6 +67,8 @@ const submoduleUrl = (path: string, text: string, parent: URL): Effect.Effect<UR
 export const fetchSubmodules = Effect.fnUntraced(function* (
   target: FetchTarget,
   tree: CommitTree,
+  /** Called for each submodule once its files are there; returns by how many bytes it made them grow. */
+  complete: (target: FetchTarget, size: number) => Effect.Effect<number, GitReason>,
   depth = 1
 ): Effect.fn.Return<{ readonly size: number; readonly files: number }, GitReason> {
   let { size, files } = tree
@@ -94,7 +96,9 @@ export const fetchSubmodules = Effect.fnUntraced(function* (
         maxFiles: target.limits.maxFiles - files
       }
     }
-    const total = yield* fetchSubmodules(own, yield* fetchCommit(own), depth + 1)
+    const ownTree = yield* fetchCommit(own)
+    size += yield* complete(own, ownTree.size)
+    const total = yield* fetchSubmodules(own, ownTree, complete, depth + 1)
     size += total.size
     files += total.files
   }

@@ -8,10 +8,11 @@ import type { GitRepository } from "../domain/Source.ts"
 import { Checkout, GitSource, GitSourceError } from "../GitSource.ts"
 import { SecretStore } from "../SecretStore.ts"
 import * as CheckoutCache from "./CheckoutCache.ts"
-import { fetchCommit } from "./FetchCommit.ts"
+import { fetchCommit, type FetchTarget } from "./FetchCommit.ts"
 import { checkGitVersion, type GitSettings } from "./GitCommand.ts"
 import { GitTimedOut, type GitReason, RepositoryMoved } from "./GitReason.ts"
 import { checkHost } from "./HostPolicy.ts"
+import { fetchLfsObjects } from "./Lfs.ts"
 import { isCommitSha, resolveRef } from "./ResolveRef.ts"
 import { fetchSubmodules } from "./Submodules.ts"
 
@@ -22,6 +23,11 @@ export interface SystemGitConfig {
   readonly allowFile?: boolean
   /** Hosts (`git.internal` or `127.0.0.1:3000`) that may be at an address which is not public. None when absent. */
   readonly privateHosts?: ReadonlyArray<string>
+  /**
+   * Hosts beside the repository's own from which Git LFS objects may come, by https, such as
+   * `github-cloud.githubusercontent.com`. None when absent.
+   */
+  readonly lfsHosts?: ReadonlyArray<string>
   /** Bytes of a commit's files, and of its download; 1 GiB when absent. */
   readonly maxBytes?: number
   /** Files of a commit; 100,000 when absent. */
@@ -148,9 +154,14 @@ export const layer = (
                     const gitDir = join(scratch, "git")
                     const target = { settings, commit, gitDir, files, limits, lock }
                     const tree = yield* fetchCommit(target)
-                    return repository.submodules === true
-                      ? yield* fetchSubmodules(target, tree)
-                      : { size: tree.size, files: tree.files }
+                    const complete = (target: FetchTarget, size: number) =>
+                      repository.lfs === true
+                        ? fetchLfsObjects(target, size, policy, config.lfsHosts ?? [])
+                        : Effect.succeed(0)
+                    const grown = yield* complete(target, tree.size)
+                    const total =
+                      repository.submodules === true ? yield* fetchSubmodules(target, tree, complete) : tree
+                    return { size: total.size + grown, files: total.files }
                   })
                 )
               })
