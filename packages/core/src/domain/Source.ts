@@ -114,6 +114,6 @@ export class GitRepository extends Schema.Class<GitRepository>("mcpdeploy/core/G
   credentials: Schema.optionalKey(GitCredentials),
   /** Also fetch submodules (only from the same host, by http or https). */
   submodules: Schema.optionalKey(Schema.Boolean),
-  /** Also fetch Git LFS objects (only from the repository's own host). */
+  /** Also fetch Git LFS objects (only from the repository's own host, and from hosts that the operator allows). */
   lfs: Schema.optionalKey(Schema.Boolean)
 }) {}

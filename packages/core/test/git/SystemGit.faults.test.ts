@@ -1,7 +1,7 @@
 /** GitSource when it is killed, interrupted, crowded, limited or asked for too much. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import { type ChildProcess, execFile, execFileSync, spawn, spawnSync } from "node:child_process"
 import { randomBytes } from "node:crypto"
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs"
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs"
 import { createServer } from "node:net"
 import { join } from "node:path"
 import { CommitSha, GitRef } from "@mcpdeploy/core/domain/Source"
@@ -333,4 +333,48 @@ describe("a host that does not serve", () => {
       yield* Scope.close(scope, Exit.void)
     })
   )
+})
+
+/** Whether a mount namespace of one's own can be made here. */
+const canMount = spawnSync("unshare", ["--mount", "true"]).status === 0
+
+describe("a full disk", () => {
+  const title = "is said to be full, leaves nothing, and is used again once there is room"
+  if (!canMount) it.skip(`SKIPPED: ${title}: this user cannot make a mount namespace`, () => undefined)
+  else
+    it.live(title, () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const path = join(folder, "repos", "app.git")
+        makeRepository(path, { big: randomBytes(3 * 1024 * 1024) })
+        const small = commitFiles(path, { big: "small now" })
+        const first = gitIn(path, "rev-parse", "main~1")
+        const server = yield* gitServer({ root: join(folder, "repos") })
+        const cache = join(folder, "cache")
+        mkdirSync(cache)
+        const command = (commit: string) =>
+          `'${process.execPath}' '${join(import.meta.dirname, "checkoutProcess.ts")}' '${server.url}/app.git' ${commit} '${cache}'`
+        const { stdout } = yield* Effect.promise(
+          () =>
+            new Promise<{ readonly stdout: string }>((resolve) => {
+              // Not synchronously: the server is in this process.
+              execFile(
+                "unshare",
+                [
+                  "--mount",
+                  "--propagation",
+                  "private",
+                  "sh",
+                  "-c",
+                  `mount -t tmpfs -o size=2m none '${cache}'; ${command(first)} 2>&1; ${command(small)}; ls '${cache}'/checkouts/*`
+                ],
+                (_error, stdout) => resolve({ stdout })
+              )
+            })
+        )
+        assert.include(stdout, "is full: free some space")
+        assert.include(stdout, '"files":1')
+        assert.notInclude(stdout, ".tmp")
+      })
+    )
 })
