@@ -22,6 +22,7 @@ import {
   reasonOf,
   request,
   statesIn,
+  tagsOf,
   unique
 } from "./buildkit/daemon.ts"
 
@@ -36,7 +37,9 @@ const waitFor = (condition: () => boolean) =>
   )
 
 describe.skipIf(needsDaemon !== "")(`ImageBuilder on a real buildkitd ${needsDaemon}`, () => {
-  layer(builderLayer(), { excludeTestServices: true })((it) => {
+  layer(builderLayer({ heartbeat: { intervalSeconds: 1, timeoutSeconds: 2 } }), {
+    excludeTestServices: true
+  })((it) => {
     it.effect("builds, tells its steps and lines, and pushes by digest without a tag", () =>
       Effect.gen(function* () {
         const context = yield* folder({
@@ -50,6 +53,7 @@ describe.skipIf(needsDaemon !== "")(`ImageBuilder on a real buildkitd ${needsDae
         assert.sameMembers([...linesIn(events)], ["from the context", "hello ann", "wörld"])
         assert.isTrue(statesIn(events).some((state) => /^\[.*RUN cat.*: completed$/.test(state)))
         assert.isAbove((yield* manifestOf(asked.image, digest)).layers.length, 1)
+        assert.deepStrictEqual(yield* tagsOf(asked.image), ["buildcache"])
       })
     )
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type BuildkitConfig, layer } from "@mcpdeploy/core/buildkit/BuildkitImageBuilder"
 import { ImageRef, RegistryName } from "@mcpdeploy/core/domain/Image"
-import { ImageBuilder } from "@mcpdeploy/core/ImageBuilder"
+import { type BuildRequest, ImageBuilder } from "@mcpdeploy/core/ImageBuilder"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
@@ -114,6 +114,16 @@ const config = (address: string, more: Partial<BuildkitConfig> = {}): BuildkitCo
 const build = (context: string, settings: BuildkitConfig, to = image()) =>
   eventsOf(request(context, { image: to })).pipe(Effect.provide(layer(settings)))
 
+/** A build during which something happens: as soon as its first step is seen (and again, which changes nothing). */
+const whenBegun = (asked: BuildRequest, settings: BuildkitConfig, happens: Effect.Effect<void>) =>
+  Effect.gen(function* () {
+    const builder = yield* ImageBuilder
+    yield* builder.build(asked).pipe(
+      Stream.tap((event) => (event._tag === "BuildVertex" ? happens : Effect.void)),
+      Stream.runDrain
+    )
+  }).pipe(Effect.provide(layer(settings)))
+
 const openssl = (folderPath: string, ...args: ReadonlyArray<string>) =>
   execFileSync("openssl", args, { cwd: folderPath, stdio: "pipe" })
 
@@ -206,13 +216,11 @@ describe.skipIf(needsOwn !== "")(`ImageBuilder and a daemon in trouble ${needsOw
       const { address, signal, start } = yield* daemon()
       const context = yield* folder({ Dockerfile: "FROM scratch\nCOPY . /\n", large: 150_000_000 })
       const asked = request(context, { image: image() })
-      const attempt = eventsOf(asked).pipe(Effect.provide(layer(config(address))))
-      const kill = Effect.sleep("150 millis").pipe(Effect.andThen(signal("SIGKILL")))
-      const [error] = yield* Effect.all([Effect.flip(attempt), kill], { concurrency: "unbounded" })
+      const error = yield* Effect.flip(whenBegun(asked, config(address), signal("SIGKILL")))
       assert(error._tag === "ImageBuilderError" && error.reason._tag === "BuilderUnreachable", error.message)
       assert.isTrue(error.retryable)
       yield* start
-      builtIn(yield* attempt)
+      builtIn(yield* eventsOf(asked).pipe(Effect.provide(layer(config(address)))))
     }).pipe(Effect.scoped)
   )
 
@@ -220,13 +228,23 @@ describe.skipIf(needsOwn !== "")(`ImageBuilder and a daemon in trouble ${needsOw
     Effect.gen(function* () {
       const { address, signal } = yield* daemon()
       const context = yield* folder({ Dockerfile: "FROM scratch\nCOPY . /\n", large: 150_000_000 })
-      const hang = Effect.sleep("150 millis").pipe(Effect.andThen(signal("SIGSTOP")))
+      const asked = request(context, { image: image() })
       const begun = Date.now()
-      const [error] = yield* Effect.all([Effect.flip(build(context, config(address))), hang], {
-        concurrency: "unbounded"
-      })
+      const error = yield* Effect.flip(whenBegun(asked, config(address), signal("SIGSTOP")))
       assert(error._tag === "ImageBuilderError" && error.reason._tag === "BuilderUnreachable", error.message)
-      assert.isBelow(Date.now() - begun, 10_000)
+      assert.isBelow(Date.now() - begun, 20_000)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says when it is not seen that a build which took too long has ended", () =>
+    Effect.gen(function* () {
+      const { address, signal } = yield* daemon()
+      const context = yield* folder({ Dockerfile: "FROM scratch\nCOPY . /\n", large: 150_000_000 })
+      const asked = request(context, { image: image(), timeoutSeconds: 3 })
+      const settings = config(address, { heartbeat: { intervalSeconds: 60, timeoutSeconds: 60 } })
+      const error = yield* Effect.flip(whenBegun(asked, settings, signal("SIGSTOP")))
+      assert(error._tag === "ImageBuilderError" && error.reason._tag === "CancelNotConfirmed", error.message)
+      assert.isTrue(error.retryable)
     }).pipe(Effect.scoped)
   )
 

@@ -97,6 +97,14 @@ export const manifestOf = (image: ImageRef, digest: string) =>
     return JSON.parse(await response.text())
   })
 
+/** All tags of the image's repository. */
+export const tagsOf = (image: ImageRef) =>
+  Effect.promise(async (): Promise<ReadonlyArray<string>> => {
+    const response = await fetch(`http://${registryAddress}/v2/${image.repository}/tags/list`)
+    const { tags } = JSON.parse(await response.text())
+    return tags
+  })
+
 /** Whether any process of this machine has this text in its command line. */
 export const isRunning = (text: string): boolean =>
   fs.readdirSync("/proc").some((pid) => {
