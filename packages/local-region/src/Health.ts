@@ -31,7 +31,10 @@ export const accepts = (
 ) =>
   Effect.callback<void, NotHealthy>((resume) => {
     const socket = connect(address)
-    socket.once("connect", () => resume(Effect.void))
+    socket.once("connect", () => {
+      socket.destroy()
+      resume(Effect.void)
+    })
     socket.once("error", (error) => resume(Effect.fail(new NotHealthy({ detail: error.message }))))
     return Effect.sync(() => socket.destroy())
-  }).pipe(Effect.scoped)
+  })

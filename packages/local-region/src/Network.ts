@@ -60,6 +60,14 @@ export const firewall = (machineAddresses: ReadonlyArray<string>): string => {
   ].join("\n")
 }
 
+/** No IPv6 leads anywhere, so nothing untrusted needs it: not even the link-local address of its neighbour. */
+export const firewall6 = [
+  "*mangle",
+  ...[builds.bridge, pods.bridge].map((bridge) => `-A PREROUTING -i ${bridge} -j DROP`),
+  "COMMIT",
+  ""
+].join("\n")
+
 /** Run inside the network namespace, once. Idempotent, so that a half-made network is completed. */
 export const setUp = `set -eu
 ip link set lo up
@@ -70,5 +78,11 @@ ip link show ${builds.bridge} >/dev/null 2>&1 || ip link add ${builds.bridge} ty
 ip addr replace ${builds.gateway}/16 dev ${builds.bridge}
 ip link set ${builds.bridge} up
 echo 1 > /proc/sys/net/ipv4/ip_forward
-if [ -e /proc/sys/net/bridge/bridge-nf-call-iptables ]; then echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables; fi
+for name in all default; do
+  if [ -e /proc/sys/net/ipv6/conf/$name/disable_ipv6 ]; then echo 1 > /proc/sys/net/ipv6/conf/$name/disable_ipv6; fi
+done
+# Neighbours on one bridge are subject to the firewall too.
+for name in iptables ip6tables; do
+  if [ -e /proc/sys/net/bridge/bridge-nf-call-$name ]; then echo 1 > /proc/sys/net/bridge/bridge-nf-call-$name; fi
+done
 `

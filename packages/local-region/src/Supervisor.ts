@@ -49,6 +49,7 @@ const setUpNetwork = Effect.gen(function* () {
   yield* Slirp.forwardPorts(folder.slirpSocket, settings.ports)
   yield* run("sh", ["-c", Network.setUp])
   yield* run("iptables-restore", ["--noflush"], { stdin: Network.firewall(settings.machineAddresses) })
+  yield* run("ip6tables-restore", ["--noflush"], { stdin: Network.firewall6 })
   yield* Slirp.awaitEnd(folder.root).pipe(
     Effect.andThen(fail(new RegionEnded({ detail: `slirp4netns ended; see ${folder.logs}/slirp4netns.log` }))),
     Effect.forkScoped

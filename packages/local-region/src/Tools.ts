@@ -16,7 +16,7 @@ export const debianTools: ReadonlyArray<DebianTool> = [
   { package: "etcd-server", programs: ["etcd"], unpack: true },
   { package: "runc", programs: ["runc"] },
   { package: "containernetworking-plugins", programs: ["bridge", "host-local", "loopback", "portmap"] },
-  { package: "iptables", programs: ["iptables-restore", "ip6tables"] },
+  { package: "iptables", programs: ["iptables-restore", "ip6tables-restore"] },
   { package: "conntrack", programs: ["conntrack"] },
   { package: "iproute2", programs: ["ip"] },
   { package: "slirp4netns", programs: ["slirp4netns"] },

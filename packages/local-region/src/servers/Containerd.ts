@@ -47,6 +47,12 @@ state = "/run/containerd"
 [grpc]
 address = "${socket}"
 
+# Its default is /opt/containerd, made on the machine.
+[plugins.'io.containerd.internal.v1.opt']
+path = "/run/containerd-opt"
+[plugins.'io.containerd.nri.v1.nri']
+disable = true
+
 [plugins.'io.containerd.cri.v1.images']
 snapshotter = "overlayfs"
 [plugins.'io.containerd.cri.v1.images'.pinned_images]

@@ -174,6 +174,8 @@ export const startKubelet = Effect.fn("Kubernetes.startKubelet")(function* () {
       clusterDNS: [Network.services.dns],
       clusterDomain: "cluster.local",
       resolvConf: configuration("resolv.conf"),
+      podLogsDir: join(folder.logs, "pods"),
+      volumePluginDir: join(folder.state("kubelet"), "volume-plugins"),
       cgroupRoot: `/${settings.cgroup}/pods`,
       cgroupDriver: "cgroupfs",
       failCgroupV1: false,
