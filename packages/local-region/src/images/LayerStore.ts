@@ -7,23 +7,22 @@
  */
 import { createHash } from "node:crypto"
 import { createReadStream, createWriteStream } from "node:fs"
-import { mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
+import { mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { Transform } from "node:stream"
 import { pipeline } from "node:stream/promises"
 import { constants, createZstdCompress, createZstdDecompress } from "node:zlib"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import * as ChildProcess from "effect/process/ChildProcess"
-import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
-import { CacheUnusable, MachineLacks } from "./BaseImagesError.ts"
+import * as FileLock from "../FileLock.ts"
+import { CacheUnusable } from "./BaseImagesError.ts"
 import type { Layer } from "./OciImage.ts"
 
 const Digest = Schema.String.pipe(Schema.check(Schema.isPattern(/^sha256:[0-9a-f]{64}$/)))
 const Record = Schema.fromJsonString(Schema.Struct({ digest: Digest, diffId: Digest, size: Schema.Int }))
 
-/** Seconds to wait for another process that makes layers. */
-const lockSeconds = 1200
+/** How long another process may take that makes layers: many times what all of them take. */
+const lockTimeout = "20 minutes"
 
 const digesting = () => {
   const hash = createHash("sha256")
@@ -96,8 +95,14 @@ export const make = (folder: string) => {
     )
   )
 
-  /** A layer whose bytes are not what its digest says (a disk's or a crash's doing) is made again. */
-  const forget = Effect.fn("LayerStore.forget")((layer: Layer) => attempt(() => rm(layer.file, { force: true })))
+  /** Removes a layer whose bytes are not what its digest says (a disk's doing), so that it is made again. */
+  const discardDamaged = Effect.fn("LayerStore.discardDamaged")((layer: Layer) =>
+    attempt(async (signal) => {
+      const hash = createHash("sha256")
+      await pipeline(createReadStream(layer.file), hash, { signal })
+      if (`sha256:${hash.digest("hex")}` !== layer.digest) await rm(layer.file, { force: true })
+    })
+  )
 
   /** An empty folder for making a layer, gone with the scope. */
   const workplace = Effect.fn("LayerStore.workplace")((name: string) =>
@@ -112,29 +117,21 @@ export const make = (folder: string) => {
     )
   )
 
-  /**
-   * One process at a time makes layers: flock(1) locks the open file that it inherits, and leaves the lock to this
-   * process. The kernel gives it back when this process is gone, however it ended.
-   */
-  const lock = Effect.fn("LayerStore.lock")(function* () {
-    const spawner = yield* ChildProcessSpawner.ChildProcessSpawner
-    yield* attempt(async () => {
-      for (const path of [blobs, records, scratch]) await mkdir(path, { recursive: true })
-    })
-    const handle = yield* Effect.acquireRelease(
-      attempt(() => open(join(folder, "lock"), "a", 0o600)),
-      (file) => Effect.ignore(attempt(() => file.close()))
+  /** Held as long as the scope: one process at a time makes layers. */
+  const lock = FileLock.exclusive(join(folder, "lock")).pipe(
+    Effect.mapError((error) => new CacheUnusable({ folder, detail: error.message })),
+    Effect.timeoutOrElse({
+      duration: lockTimeout,
+      orElse: () =>
+        Effect.fail(new CacheUnusable({ folder, detail: `another process held it for ${lockTimeout}` }))
+    }),
+    Effect.andThen(
+      attempt(async () => {
+        await rm(scratch, { recursive: true, force: true })
+        for (const path of [blobs, records, scratch]) await mkdir(path, { recursive: true })
+      })
     )
-    const path = `/proc/${process.pid}/fd/${handle.fd}`
-    yield* Effect.logDebug(path)
-    void spawner
-    void ChildProcess
-    yield* attempt(async () => {
-      await rm(scratch, { recursive: true, force: true })
-      await mkdir(scratch, { recursive: true })
-    })
-  })
+  )
 
-  return { find, keep, unpack, forget, workplace, lock, scratch }
+  return { find, keep, unpack, discardDamaged, workplace, lock }
 }
-export { lockSeconds, MachineLacks }

@@ -17,7 +17,7 @@ export interface Layer {
 
 export interface Blob {
   readonly digest: string
-  readonly bytes: Uint8Array
+  readonly bytes: Uint8Array<ArrayBuffer>
 }
 
 export interface Image {
@@ -28,7 +28,8 @@ export interface Image {
 
 export const manifestType = "application/vnd.oci.image.manifest.v1+json"
 
-export const sha256 = (bytes: Uint8Array): string => `sha256:${createHash("sha256").update(bytes).digest("hex")}`
+export const sha256 = (bytes: Uint8Array): string =>
+  `sha256:${createHash("sha256").update(bytes).digest("hex")}`
 
 const blob = (value: object): Blob => {
   const bytes = new TextEncoder().encode(JSON.stringify(value))

@@ -97,7 +97,10 @@ const layerNames = (names: ReadonlyArray<string>): ReadonlyArray<LayerName> =>
   names.filter((name): name is LayerName => Object.hasOwn(recipes, name))
 
 /** A script and, in turn, each file that it names. */
-const sources = async (file: string, seen = new Map<string, string>()): Promise<ReadonlyMap<string, string>> => {
+const sources = async (
+  file: string,
+  seen = new Map<string, string>()
+): Promise<ReadonlyMap<string, string>> => {
   if (seen.has(file)) return seen
   const text = await readFile(join(folder, file), "utf8")
   seen.set(file, text)
@@ -111,7 +114,10 @@ const trustOf = async (path: string): Promise<ReadonlyArray<string>> =>
   path === ""
     ? []
     : Promise.all(
-        (await readdir(path)).filter((name) => name.endsWith(".crt")).toSorted().map((name) => readFile(join(path, name), "utf8"))
+        (await readdir(path))
+          .filter((name) => name.endsWith(".crt"))
+          .toSorted()
+          .map((name) => readFile(join(path, name), "utf8"))
       )
 
 /** All recipes, bases before what stands on them. */
@@ -122,7 +128,10 @@ export const resolve = Effect.fn("Recipes.resolve")((machine: Machine) =>
       const resolved = new Map<LayerName, Recipe>()
       for (const name of layerNames(Object.keys(recipes))) {
         const recipe: RecipeOf = recipes[name]
-        const base = recipe.base === undefined ? undefined : [...resolved.values()].find((made) => made.name === recipe.base)
+        const base =
+          recipe.base === undefined
+            ? undefined
+            : [...resolved.values()].find((made) => made.name === recipe.base)
         const decides = {
           format,
           architecture,

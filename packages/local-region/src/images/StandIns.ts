@@ -33,7 +33,11 @@ const nodeEnv = [
 ]
 const node = { Env: nodeEnv, Entrypoint: ["docker-entrypoint.sh"], Cmd: ["node"] }
 const go = {
-  Env: ["PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "GOTOOLCHAIN=local", "GOPATH=/go"],
+  Env: [
+    "PATH=/go/bin:/usr/local/go/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "GOTOOLCHAIN=local",
+    "GOPATH=/go"
+  ],
   WorkingDir: "/go"
 }
 
@@ -62,7 +66,8 @@ export const standIns: ReadonlyArray<StandIn> = [
     name: "debian",
     tags: ["13-slim", "13", "trixie-slim", "trixie"],
     madeFrom: "Debian 13 packages",
-    differs: "holds ca-certificates; the full tags are the slim image: no manual pages, documentation or translations",
+    differs:
+      "holds ca-certificates; the full tags are the slim image: no manual pages, documentation or translations",
     layers: ["debian-13"],
     config: { Env: [path], Cmd: ["bash"] }
   },
