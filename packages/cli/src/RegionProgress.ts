@@ -31,8 +31,8 @@ const text = (event: RegionEvent): string => {
       return `${event.server} ready after ${event.seconds.toFixed(1)} s`
     case "BuildReady":
       return "images can be built from here on"
-    case "ImageReady":
-      return `${event.image} there after ${event.seconds.toFixed(1)} s`
+    case "ImagesProgress":
+      return `base images ${Math.round(event.fraction * 100)}%: ${event.message}`
     case "RegionReady":
       return `the region is up after ${event.seconds.toFixed(1)} s`
     case "RegionFailed":

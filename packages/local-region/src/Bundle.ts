@@ -83,7 +83,11 @@ export const isAlive = Effect.fn("Bundle.isAlive")(function* (folder: DataFolder
 
 const childrenOf = (pid: number): ReadonlyArray<number> => {
   try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ").filter(Boolean).map(Number)
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+      .trim()
+      .split(" ")
+      .filter(Boolean)
+      .map(Number)
   } catch {
     return []
   }
@@ -155,7 +159,9 @@ export const removeCgroups = Effect.fn("Bundle.removeCgroups")(function* (folder
       Effect.suspend(() =>
         remainingCgroups(folder).length === 0
           ? Effect.void
-          : Effect.fail(new RegionEnded({ detail: `${remainingCgroups(folder).join(", ")} cannot be removed` }))
+          : Effect.fail(
+              new RegionEnded({ detail: `${remainingCgroups(folder).join(", ")} cannot be removed` })
+            )
       )
     ),
     Effect.retry(($) => $(Schedule.spaced("200 millis")).pipe(Schedule.upTo({ times: 25 })))

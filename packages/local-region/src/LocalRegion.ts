@@ -73,13 +73,22 @@ export class LocalRegion extends Context.Service<
       type Services = FileSystem.FileSystem | ChildProcessSpawner.ChildProcessSpawner
       const finish =
         (operation: LocalRegionError["operation"]) =>
-        <A>(effect: Effect.Effect<A, LocalRegionReason | { readonly _tag: "PlatformError"; readonly message: string }, Services>) =>
+        <A>(
+          effect: Effect.Effect<
+            A,
+            LocalRegionReason | { readonly _tag: "PlatformError"; readonly message: string },
+            Services
+          >
+        ) =>
           effect.pipe(
             Effect.mapError(
               (reason) =>
                 new LocalRegionError({
                   operation,
-                  reason: reason._tag === "PlatformError" ? new MachineUnsuitable({ detail: reason.message }) : reason
+                  reason:
+                    reason._tag === "PlatformError"
+                      ? new MachineUnsuitable({ detail: reason.message })
+                      : reason
                 })
             ),
             Effect.provideContext(services)
@@ -110,7 +119,11 @@ export class LocalRegion extends Context.Service<
 
       const status = Effect.fn("LocalRegion.status")(function* (options?: RegionOptions) {
         const folder = folderOf(options)
-        return yield* Effect.gen(function* (): Effect.fn.Return<RegionStatus, LocalRegionReason | { readonly _tag: "PlatformError"; readonly message: string }, Services> {
+        return yield* Effect.gen(function* (): Effect.fn.Return<
+          RegionStatus,
+          LocalRegionReason | { readonly _tag: "PlatformError"; readonly message: string },
+          Services
+        > {
           if (!(yield* Bundle.isAlive(folder))) {
             yield* Bundle.removeCgroups(folder)
             return { state: "down" }

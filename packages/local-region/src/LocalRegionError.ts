@@ -1,5 +1,6 @@
 /** What can keep a local region from being there, each with what to do. */
 import * as Schema from "effect/Schema"
+import { BaseImagesError } from "./images/BaseImagesError.ts"
 
 /** A program is neither installed nor can it be built here. Installing it helps; a retry does not. */
 export class ToolUnavailable extends Schema.TaggedError<ToolUnavailable>()("ToolUnavailable", {
@@ -63,7 +64,8 @@ export const LocalRegionReason = Schema.Union([
   CommandFailed,
   ServerFailed,
   MachineUnsuitable,
-  RegionEnded
+  RegionEnded,
+  BaseImagesError
 ])
 export type LocalRegionReason = typeof LocalRegionReason.Type
 

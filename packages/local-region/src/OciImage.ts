@@ -24,7 +24,11 @@ const request = (url: string, init: RequestInit, accepted: ReadonlyArray<number>
     Effect.filterOrFail(
       (response) => accepted.includes(response.status),
       (response) =>
-        new CommandFailed({ command: `${init.method ?? "GET"} ${url}`, exitCode: response.status, output: "" })
+        new CommandFailed({
+          command: `${init.method ?? "GET"} ${url}`,
+          exitCode: response.status,
+          output: ""
+        })
     )
   )
 

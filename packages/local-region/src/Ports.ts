@@ -41,5 +41,7 @@ export const choose = Effect.fn("Ports.choose")(function* (previous: HostPorts |
 /** This machine's own IPv4 addresses, without loopback. */
 export const machineAddresses = (): ReadonlyArray<string> =>
   Object.values(networkInterfaces()).flatMap((addresses) =>
-    (addresses ?? []).filter(({ family, internal }) => family === "IPv4" && !internal).map(({ address }) => address)
+    (addresses ?? [])
+      .filter(({ family, internal }) => family === "IPv4" && !internal)
+      .map(({ address }) => address)
   )

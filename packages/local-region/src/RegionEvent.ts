@@ -28,7 +28,11 @@ export const PackagesInstalled = Schema.TaggedStruct("PackagesInstalled", {
 export const ServerReady = Schema.TaggedStruct("ServerReady", { server: Schema.String, seconds: Seconds })
 /** Images can be built and pushed from here on, though the cluster may not be there yet. */
 export const BuildReady = Schema.TaggedStruct("BuildReady", { endpoints: RegionEndpoints })
-export const ImageReady = Schema.TaggedStruct("ImageReady", { image: Schema.String, seconds: Seconds })
+/** Base images are made and pushed; `fraction` is of all of them. */
+export const ImagesProgress = Schema.TaggedStruct("ImagesProgress", {
+  message: Schema.String,
+  fraction: Schema.Finite
+})
 export const RegionReady = Schema.TaggedStruct("RegionReady", {
   endpoints: RegionEndpoints,
   seconds: Seconds
@@ -42,7 +46,7 @@ export const RegionEvent = Schema.Union([
   PackagesInstalled,
   ServerReady,
   BuildReady,
-  ImageReady,
+  ImagesProgress,
   RegionReady,
   RegionFailed
 ])

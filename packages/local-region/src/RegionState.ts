@@ -34,7 +34,11 @@ export const HostPorts = Schema.Struct({ api: Port, registry: Port, http: Port, 
 export type HostPorts = typeof HostPorts.Type
 
 /** Which servers are the bundle's own; the others exist elsewhere. */
-export const Parts = Schema.Struct({ buildkit: Schema.Boolean, registry: Schema.Boolean, cluster: Schema.Boolean })
+export const Parts = Schema.Struct({
+  buildkit: Schema.Boolean,
+  registry: Schema.Boolean,
+  cluster: Schema.Boolean
+})
 export type Parts = typeof Parts.Type
 
 /** What the supervisor inside the bundle is told. Paths are the same inside and outside. */

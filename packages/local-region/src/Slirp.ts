@@ -19,7 +19,9 @@ const ask = (socket: string, request: unknown) =>
     const connection = connect({ path: socket, allowHalfOpen: true })
     connection.setEncoding("utf8")
     connection.on("data", (chunk: string) => (text += chunk))
-    connection.on("error", (error) => resume(Effect.fail(new RegionEnded({ detail: `slirp4netns: ${error.message}` }))))
+    connection.on("error", (error) =>
+      resume(Effect.fail(new RegionEnded({ detail: `slirp4netns: ${error.message}` })))
+    )
     connection.on("end", () => resume(Effect.succeed(text)))
     connection.end(JSON.stringify(request))
     return Effect.sync(() => connection.destroy())

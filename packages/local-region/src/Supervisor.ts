@@ -51,7 +51,9 @@ const setUpNetwork = Effect.gen(function* () {
   yield* run("iptables-restore", ["--noflush"], { stdin: Network.firewall(settings.machineAddresses) })
   yield* run("ip6tables-restore", ["--noflush"], { stdin: Network.firewall6 })
   yield* Slirp.awaitEnd(folder.root).pipe(
-    Effect.andThen(fail(new RegionEnded({ detail: `slirp4netns ended; see ${folder.logs}/slirp4netns.log` }))),
+    Effect.andThen(
+      fail(new RegionEnded({ detail: `slirp4netns ended; see ${folder.logs}/slirp4netns.log` }))
+    ),
     Effect.forkScoped
   )
 })
@@ -95,7 +97,10 @@ const startAll = Effect.gen(function* () {
         Kubernetes.startControllers(),
         Kubernetes.startScheduler(),
         Kubernetes.startProxy(),
-        Effect.andThen(Kubernetes.applyClusterObjects(), Effect.all([CoreDns.start(), Traefik.start()], { concurrency: 2 }))
+        Effect.andThen(
+          Kubernetes.applyClusterObjects(),
+          Effect.all([CoreDns.start(), Traefik.start()], { concurrency: 2 })
+        )
       ],
       { concurrency: "unbounded", discard: true }
     )
@@ -120,7 +125,8 @@ export const supervise = Effect.fn("Supervisor.supervise")(function* (root: stri
   )
   const begun = yield* Clock.currentTimeMillis
   const failure = yield* Deferred.make<never, LocalRegionReason>()
-  const report = (event: RegionEvent) => Effect.sync(() => appendFileSync(folder.events, `${encodeEvent(event)}\n`))
+  const report = (event: RegionEvent) =>
+    Effect.sync(() => appendFileSync(folder.events, `${encodeEvent(event)}\n`))
   const supervision = Supervision.of({
     folder,
     settings,

@@ -1,6 +1,8 @@
 /** Brings a region up, from whatever state it is in, and follows it until it is ready. */
 import { closeSync, openSync, readSync } from "node:fs"
+import { join } from "node:path"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Schema from "effect/Schema"
@@ -8,11 +10,18 @@ import * as Bundle from "./Bundle.ts"
 import { type DataFolder, dataFolder, longestRoot } from "./DataFolder.ts"
 import { type ExistingParts, withK3s } from "./Existing.ts"
 import * as FileLock from "./FileLock.ts"
+import * as BaseImages from "./images/BaseImages.ts"
 import * as Health from "./Health.ts"
 import { MachineUnsuitable, RegionEnded } from "./LocalRegionError.ts"
 import { choose, machineAddresses } from "./Ports.ts"
 import { RegionEvent } from "./RegionEvent.ts"
-import { type BundleSettings, type Parts, type RegionEndpoints, RegionFile, SettingsFile } from "./RegionState.ts"
+import {
+  type BundleSettings,
+  type Parts,
+  type RegionEndpoints,
+  RegionFile,
+  SettingsFile
+} from "./RegionState.ts"
 import * as Toolchain from "./Toolchain.ts"
 import { type GoTool, goTools } from "./Tools.ts"
 
@@ -52,7 +61,9 @@ export const answers = (endpoints: RegionEndpoints, parts: Parts) =>
     [
       parts.registry ? Health.http(`${endpoints.registry.endpoint}/v2/`) : Effect.void,
       parts.cluster ? Health.http(endpoints.ingress.http, 200, 404) : Effect.void,
-      parts.buildkit ? Health.accepts({ path: endpoints.buildkit.address.replace("unix://", "") }) : Effect.void
+      parts.buildkit
+        ? Health.accepts({ path: endpoints.buildkit.address.replace("unix://", "") })
+        : Effect.void
     ],
     { concurrency: "unbounded", discard: true }
   ).pipe(
@@ -121,7 +132,8 @@ const merged = (endpoints: RegionEndpoints, existing: ExistingParts): RegionEndp
   kubeconfig: existing.kubeconfig ?? endpoints.kubeconfig,
   buildkit: existing.buildkit === undefined ? endpoints.buildkit : { address: existing.buildkit },
   registry: existing.registry ?? endpoints.registry,
-  ingress: existing.ingress === undefined ? endpoints.ingress : { ...endpoints.ingress, http: existing.ingress }
+  ingress:
+    existing.ingress === undefined ? endpoints.ingress : { ...endpoints.ingress, http: existing.ingress }
 })
 
 const sameTools = (one: BundleSettings | undefined, tools: BundleSettings["tools"], parts: Parts): boolean =>
@@ -159,7 +171,9 @@ export const up = Effect.fn("Up.up")(function* (options: UpOptions, onEvent: Too
   const tools = yield* Toolchain.plan(options.cacheFolder, toolsOf(parts))
   yield* onEvent({
     _tag: "ToolsPlanned",
-    ready: toolsOf(parts).filter((tool) => !tools.toBuild.includes(tool)).map(({ name }) => name),
+    ready: toolsOf(parts)
+      .filter((tool) => !tools.toBuild.includes(tool))
+      .map(({ name }) => name),
     build: tools.toBuild.map(({ name }) => name),
     install: tools.missingPackages.map((tool) => tool.package),
     estimateSeconds: tools.toBuild.reduce((sum, tool) => sum + tool.seconds, 0) + 15
@@ -183,13 +197,35 @@ export const up = Effect.fn("Up.up")(function* (options: UpOptions, onEvent: Too
     yield* fs.writeFileString(folder.settings, JSON.stringify(settings, undefined, 2))
     yield* Bundle.start(folder, options.cacheFolder)
   }
-  const ready = yield* Effect.raceFirst(
-    follow(folder, onEvent),
+  const canBuild = yield* Deferred.make<string>()
+  const noticing = (event: RegionEvent) =>
+    Effect.andThen(
+      onEvent(event),
+      event._tag === "BuildReady"
+        ? Deferred.succeed(canBuild, event.endpoints.registry.endpoint)
+        : Effect.void
+    )
+  // Images are made while the cluster still compiles or starts.
+  const images = Effect.flatMap(Deferred.await(canBuild), (registryEndpoint) =>
+    BaseImages.seed({
+      registryEndpoint,
+      cacheFolder: join(options.cacheFolder, "images"),
+      onProgress: ({ fraction, message }) => onEvent({ _tag: "ImagesProgress", message, fraction })
+    })
+  )
+  const cluster = Effect.tap(follow(folder, noticing), ({ endpoints }) =>
+    Deferred.succeed(canBuild, endpoints.registry.endpoint)
+  )
+  const [ready] = yield* Effect.raceFirst(
+    Effect.all([cluster, parts.registry ? images : Effect.void], { concurrency: "unbounded" }),
     Effect.andThen(Toolchain.buildAll(options.cacheFolder, tools.toBuild, onEvent), Effect.never)
   ).pipe(
     Effect.timeoutOrElse({
       duration: options.deadline ?? "60 minutes",
-      orElse: () => Effect.fail(new RegionEnded({ detail: `it did not get ready in ${options.deadline ?? "60 minutes"}` }))
+      orElse: () =>
+        Effect.fail(
+          new RegionEnded({ detail: `it did not get ready in ${options.deadline ?? "60 minutes"}` })
+        )
     })
   )
   const endpoints = merged({ ...ready.endpoints, pid: Bundle.initPid(folder) }, existing)

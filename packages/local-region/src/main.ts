@@ -38,8 +38,8 @@ const line = (event: RegionEvent): string | undefined => {
       return `installed ${event.packages.join(", ")} in ${event.seconds.toFixed(1)} s`
     case "ServerReady":
       return `${event.server} is ready after ${event.seconds.toFixed(1)} s`
-    case "ImageReady":
-      return `image ${event.image} is there after ${event.seconds.toFixed(1)} s`
+    case "ImagesProgress":
+      return `base images ${Math.round(event.fraction * 100)}%: ${event.message}`
     case "BuildReady":
       return `images can be built: ${event.endpoints.buildkit.address}`
     case "RegionReady":

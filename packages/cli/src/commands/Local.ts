@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Argument, Command, Flag } from "effect/cli"
+import { table } from "@mcpdeploy/local-region/images/BaseImages"
 import { LocalRegion } from "@mcpdeploy/local-region/LocalRegion"
 import { RegionEvent } from "@mcpdeploy/local-region/RegionEvent"
 import { localFolder } from "../Region.ts"
@@ -112,8 +113,24 @@ const logs = Command.make(
   })
 ).pipe(Command.withDescription("Show what the servers write"))
 
+const images = Command.make(
+  "images",
+  {},
+  Effect.fn("local.images")(function* () {
+    yield* print(
+      table
+        .map(
+          ({ differs, madeFrom, name, tags }) =>
+            `${tags.map((tag) => `${name}:${tag}`).join(", ")}\n  made from  ${madeFrom}\n  differs    ${differs}`
+        )
+        .join("\n"),
+      table
+    )
+  })
+).pipe(Command.withDescription("Show which base images builds can start from, and what they really are"))
+
 export const local = Command.make("local").pipe(
   Command.withDescription("A whole region on this machine, out of real servers"),
-  Command.withSubcommands([up, down, status, logs]),
+  Command.withSubcommands([up, down, status, logs, images]),
   Command.provide(LocalRegion.layer)
 )
