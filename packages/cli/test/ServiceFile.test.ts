@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect } from "effect"
 import { readFileSync } from "node:fs"
-import { parseServiceFile, serviceFileJsonSchema } from "../src/ServiceFile.ts"
+import { parseServiceFile, serviceFileJsonSchema } from "@mcpdeploy/cli/ServiceFile"
 
 const valid = "user: ann\nproject: shop\nservices:\n  web:\n    run: { port: 80 }\n"
 
@@ -17,12 +17,24 @@ describe("the service file", () => {
   )
 
   for (const [name, text, says] of [
-    ["a wrong type", valid.replace("80", "eighty"), /^mcpdeploy\.yaml:5:18: services\.web\.run\.port: .*[Ii]nt|number/],
-    ["a port out of range", valid.replace("80", "70000"), /^mcpdeploy\.yaml:5:18: services\.web\.run\.port: .*65535/],
+    [
+      "a wrong type",
+      valid.replace("80", "eighty"),
+      /^mcpdeploy\.yaml:5:18: services\.web\.run\.port: .*[Ii]nt|number/
+    ],
+    [
+      "a port out of range",
+      valid.replace("80", "70000"),
+      /^mcpdeploy\.yaml:5:18: services\.web\.run\.port: .*65535/
+    ],
     ["an unknown field", `${valid}colour: red\n`, /^mcpdeploy\.yaml:6:\d+: colour: /],
     ["a missing field", valid.replace("user: ann\n", ""), /^mcpdeploy\.yaml:1:1: user: /],
     ["an invalid name", valid.replace("ann", "Ann!"), /^mcpdeploy\.yaml:1:7: user: .*lower-case/],
-    ["a secret by value", valid.replace("port: 80", "port: 80, secrets: { A: hunter2 }"), /secrets\.A: .*env:NAME/],
+    [
+      "a secret by value",
+      valid.replace("port: 80", "port: 80, secrets: { A: hunter2 }"),
+      /secrets\.A: .*env:NAME/
+    ],
     ["no YAML", "user: [ann\nproject: shop\n", /^mcpdeploy\.yaml:\d+:\d+: /],
     ["the same field twice", `${valid}user: bob\n`, /^mcpdeploy\.yaml:6:1: .*unique/]
   ] as const) {

@@ -4,7 +4,13 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
-import { BuildSpec, DeployRequest, Generation, RunSpec, SourceSpec } from "@mcpdeploy/core/domain/DeployRequest"
+import {
+  BuildSpec,
+  DeployRequest,
+  Generation,
+  RunSpec,
+  SourceSpec
+} from "@mcpdeploy/core/domain/DeployRequest"
 import { DeployEvents } from "@mcpdeploy/core/domain/DeployEvent"
 import { Owner, ProjectName, ServiceName, ServiceTarget, UserId } from "@mcpdeploy/core/domain/Identity"
 import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
@@ -148,7 +154,9 @@ describeOnRegion("the pipeline in one process", () => {
       assert.include(["Deployed", "Superseded"], older._tag, JSON.stringify(older))
       const status = await one.runPromise(
         ClusterApplier.use((cluster) =>
-          cluster.status(requestOf(repository, "orders", "web", { ref: second, generation, replicas: 0 }).target)
+          cluster.status(
+            requestOf(repository, "orders", "web", { ref: second, generation, replicas: 0 }).target
+          )
         )
       )
       assert.strictEqual(status.commit, second, `round ${round}`)
