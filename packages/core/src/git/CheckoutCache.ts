@@ -182,7 +182,7 @@ export const make = Effect.fnUntraced(function* (options: {
     yield* fs.makeDirectory(join(checkouts, repository), { recursive: true }).pipe(Effect.mapError(reason))
     let made = false
     for (;;) {
-      const leased = yield* lease(paths)
+      const leased = (yield* read(paths)) === undefined ? undefined : yield* lease(paths)
       if (leased !== undefined) {
         if (made) yield* evict(options.maxBytes)
         return leased

@@ -1,13 +1,13 @@
 /** Fetches one commit's files into a folder: no history, no `.git`, within limits. */
-import { readdir, stat } from "node:fs/promises"
+import { mkdir, readdir, stat, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import { emit, StepProgress } from "../domain/DeployEvent.ts"
 import type { CommitSha } from "../domain/Source.ts"
 import { type CommitTree, readTree, type TreeLimits } from "./CommitTree.ts"
 import { git, type GitSettings } from "./GitCommand.ts"
-import { refusesBareCommit } from "./GitFailure.ts"
-import { CommitNotFound, type GitReason, RepositoryTooLarge } from "./GitReason.ts"
+import { refusesBareCommit, saysDiskFull } from "./GitFailure.ts"
+import { CommitNotFound, DiskFull, GitFailed, type GitReason, RepositoryTooLarge } from "./GitReason.ts"
 
 export interface FetchTarget {
   readonly settings: GitSettings
@@ -94,12 +94,20 @@ const fetch = (target: FetchTarget, options: ReadonlyArray<string>, refspecs: Re
 /** Branches and tags with their whole history, for hosts that give no commit by its name. */
 const everything = ["+refs/heads/*:refs/fetched/heads/*", "+refs/tags/*:refs/fetched/tags/*"]
 
+/** The least that git takes for a repository (gitrepository-layout(5)); quicker than a call of `git init`. */
+const makeGitDir = async (gitDir: string): Promise<void> => {
+  await mkdir(join(gitDir, "objects"), { recursive: true })
+  await mkdir(join(gitDir, "refs"), { recursive: true })
+  await writeFile(join(gitDir, "HEAD"), "ref: refs/heads/main\n")
+}
+
 const fetchObjects = Effect.fnUntraced(function* (target: FetchTarget): Effect.fn.Return<void, GitReason> {
-  yield* git({
-    settings: target.settings,
-    args: ["init", "--quiet", "--template=", "--initial-branch=main"],
-    gitDir: target.gitDir,
-    workTree: target.files
+  yield* Effect.tryPromise({
+    try: () => makeGitDir(target.gitDir),
+    catch: (error) =>
+      saysDiskFull(String(error))
+        ? new DiskFull({ folder: target.settings.home })
+        : new GitFailed({ detail: String(error) })
   })
   yield* fetch(target, ["--depth=1"], [target.commit]).pipe(
     Effect.catchTag("CommitNotFound", () => fetch(target, [], everything))

@@ -72,13 +72,13 @@ const take = Effect.fnUntraced(function* (path: string, args: ReadonlyArray<stri
 })
 
 /** Waits for the lock, and holds it as long as the scope. The file is made where it is missing. */
-export const acquire = (
+export const acquire = Effect.fnUntraced(function* (
   path: string,
   mode: "shared" | "exclusive"
-): Effect.Effect<FileLock, GitReason, Scope.Scope> =>
-  Effect.flatMap(take(path, [`--${mode}`]), (result) =>
-    result === "busy" ? failed(path)("flock did not wait") : Effect.succeed(result)
-  )
+): Effect.fn.Return<FileLock, GitReason, Scope.Scope> {
+  const result = yield* take(path, [`--${mode}`])
+  return result === "busy" ? yield* failed(path)("flock did not wait") : result
+})
 
 /** The exclusive lock, or undefined when anybody holds it. */
 export const tryAcquire = (path: string): Effect.Effect<FileLock | undefined, GitReason, Scope.Scope> =>

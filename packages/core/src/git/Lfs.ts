@@ -216,7 +216,7 @@ export const fetchLfsObjects = Effect.fnUntraced(function* (
       return yield* new LfsRefused({
         detail: `${batch.host} answered ${answer.status} when asked for the objects`
       })
-    const { objects } = yield* Schema.decodeUnknownEffect(BatchAnswer)(answer.text).pipe(
+    const { objects } = yield* Schema.decodeEffect(BatchAnswer)(answer.text).pipe(
       Effect.mapError(() => new LfsRefused({ detail: `${batch.host} does not answer as an LFS server` }))
     )
     yield* Effect.forEach(

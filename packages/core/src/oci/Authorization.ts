@@ -94,7 +94,7 @@ export const makeTokens = (options: {
         withCredentials: credentials !== undefined
       })
     if (answer.status !== 200) return yield* reasonOf(url.origin, answer)
-    const decoded = yield* Schema.decodeUnknownEffect(TokenAnswer)(answer.body.toString("utf8")).pipe(
+    const decoded = yield* Schema.decodeEffect(TokenAnswer)(answer.body.toString("utf8")).pipe(
       Effect.mapError(() => malformed(`its token server ${url.origin} does not answer with a token`))
     )
     const token = decoded.token ?? decoded.access_token

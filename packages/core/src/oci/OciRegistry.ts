@@ -82,7 +82,7 @@ const operations = (client: RegistryClientOptions, repository: string) => {
     const head = send("HEAD", `manifests/${reference}`, ["pull"], { headers: accept })
     const header = yield* head.pipe(
       Effect.map((answer) => answer.headers["docker-content-digest"]),
-      Effect.catchTag("RegistryUnsupported", () => Effect.succeed(undefined))
+      Effect.catchTag("RegistryUnsupported", () => Effect.void)
     )
     if (!isDigest(header)) return (yield* getManifest(reference)).digest
     if (isDigest(reference) && header !== reference)
@@ -94,9 +94,7 @@ const operations = (client: RegistryClientOptions, repository: string) => {
     tag: string,
     digest: ImageDigest
   ): Effect.fn.Return<{ readonly changed: boolean }, RegistryReason> {
-    const present = yield* resolve(tag).pipe(
-      Effect.catchTag("ImageNotFound", () => Effect.succeed(undefined))
-    )
+    const present = yield* resolve(tag).pipe(Effect.catchTag("ImageNotFound", () => Effect.void))
     if (present === digest) return { changed: false }
     const manifest = yield* getManifest(digest)
     if (manifest.type === undefined || !manifestTypes.includes(manifest.type)) {

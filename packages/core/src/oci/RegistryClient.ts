@@ -76,7 +76,7 @@ export const exchange = (
         size += piece.length
         if (size > maxBodyBytes) {
           response.body.destroy()
-          return new MalformedAnswer({ endpoint, detail: `its answer is longer than ${maxBodyBytes} bytes` })
+          throw new MalformedAnswer({ endpoint, detail: `its answer is longer than ${maxBodyBytes} bytes` })
         }
         chunks.push(piece)
       }
@@ -89,6 +89,7 @@ export const exchange = (
       return { status: response.statusCode, headers, body: Buffer.concat(chunks) }
     },
     catch: (error): RegistryReason => {
+      if (error instanceof MalformedAnswer) return error
       const detail = codeOf(error)
       if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS/i.test(detail))
         return new RegistryCertificateNotTrusted({ endpoint, detail })
@@ -97,9 +98,6 @@ export const exchange = (
         : new RegistryUnreachable({ endpoint, detail })
     }
   }).pipe(
-    Effect.flatMap((answer) =>
-      answer instanceof MalformedAnswer ? Effect.fail(answer) : Effect.succeed(answer)
-    ),
     Effect.timeoutOrElse({
       duration: `${options.timeoutSeconds} seconds`,
       orElse: () =>
@@ -149,15 +147,15 @@ export const call = Effect.fnUntraced(function* (
     const challenges = parseChallenges(first.headers["www-authenticate"] ?? "")
     const authorization = yield* tokens.obtain(scope, challenges)
     return authorization === undefined ? first : yield* send(authorization)
-  }).pipe(
-    Effect.flatMap((answer) => {
-      if (answer.status >= 200 && answer.status < 300) return Effect.succeed(answer)
-      return answer.status === 401
-        ? new RegistryUnauthorized({ endpoint: endpoint.origin, withCredentials: credentials !== undefined })
-        : Effect.fail(reasonOf(endpoint.origin, answer))
-    })
-  )
-  return yield* withRetries(attempt, options.retries)
+  })
+  const checked = Effect.gen(function* () {
+    const answer = yield* attempt
+    if (answer.status >= 200 && answer.status < 300) return answer
+    return yield* answer.status === 401
+      ? new RegistryUnauthorized({ endpoint: endpoint.origin, withCredentials: credentials !== undefined })
+      : reasonOf(endpoint.origin, answer)
+  })
+  return yield* withRetries(checked, options.retries)
 })
 
 /** Decodes an answer's JSON body. */
@@ -166,6 +164,6 @@ export const decodeBody = <A, I>(
   schema: Schema.Codec<A, I>,
   answer: Answer
 ): Effect.Effect<A, RegistryReason> =>
-  Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(answer.body.toString("utf8")).pipe(
+  Schema.decodeEffect(Schema.fromJsonString(schema))(answer.body.toString("utf8")).pipe(
     Effect.mapError((error) => new MalformedAnswer({ endpoint: endpoint.origin, detail: error.message }))
   )

@@ -49,7 +49,7 @@ export const reasonOf = (
 ): RegistryReason => {
   const { status, headers } = answer
   const text = answer.body.toString("utf8")
-  const errors = Option.match(Schema.decodeUnknownOption(ErrorBody)(text), {
+  const errors = Option.match(Schema.decodeOption(ErrorBody)(text), {
     onNone: () => [],
     onSome: (body) => body.errors
   })

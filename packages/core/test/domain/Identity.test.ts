@@ -140,11 +140,11 @@ describe("names", () => {
   })
 
   it("that make a namespace of more than 63 characters are refused with its length", () => {
-    const decoded = Schema.decodeUnknownResult(Owner)({ user: "u".repeat(30), project: "p".repeat(30) })
+    const decoded = Schema.decodeResult(Owner)({ user: "u".repeat(30), project: "p".repeat(30) })
     assert.isTrue(Result.isFailure(decoded))
     if (Result.isFailure(decoded)) assert.include(decoded.failure.message, "64 characters, 63 are allowed")
     assert.isTrue(
-      Result.isSuccess(Schema.decodeUnknownResult(Owner)({ user: "u".repeat(30), project: "p".repeat(29) }))
+      Result.isSuccess(Schema.decodeResult(Owner)({ user: "u".repeat(30), project: "p".repeat(29) }))
     )
   })
 })
@@ -162,7 +162,7 @@ describe("platform hosts", () => {
         return Array.from({ length }, () => "ab".charAt(random(2))).join(random(9) === 0 ? "-" : "")
       }
       const service = random(20) === 0 ? "s".repeat(40) + word().slice(0, 20) : word()
-      const decoded = Schema.decodeUnknownResult(targets)({ user: word(), project: word(), service })
+      const decoded = Schema.decodeResult(targets)({ user: word(), project: word(), service })
       if (Result.isFailure(decoded)) continue
       const { user, project } = decoded.success
       if (`dp-${user}-${project}`.length > 63) continue

@@ -77,7 +77,7 @@ describe("checkout by many processes", () => {
       const children = yield* Effect.forEach(Array.from({ length: 4 }), () =>
         checkoutProcess(`${server.url}/app.git`, commit, cache)
       )
-      const results = yield* Effect.all(children.map(output), { concurrency: "unbounded" })
+      const results = yield* Effect.forEach(children, output, { concurrency: "unbounded" })
       assert.strictEqual(new Set(results.map(({ path }) => path)).size, 1)
       assert.isAtMost(server.requests.filter((request) => request.startsWith("POST")).length, 2)
       assert.deepStrictEqual(cached(cache), [commit])

@@ -19,17 +19,20 @@ const canary = "canary-7f3a91c0d2"
 const username = "ann"
 const encoded = Buffer.from(`${username}:${canary}`).toString("base64")
 
+const argumentsOf = (pid: string): string => {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\u0000", " ")
+  } catch {
+    // It has ended meanwhile.
+    return ""
+  }
+}
+
 /** The arguments of every process of the machine, again and again, until interrupted. */
 const sampleArguments = (seen: Set<string>) =>
   Effect.gen(function* () {
     for (;;) {
-      for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-        try {
-          seen.add(readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\u0000", " "))
-        } catch {
-          // It has ended meanwhile.
-        }
-      }
+      for (const name of readdirSync("/proc")) if (/^\d+$/.test(name)) seen.add(argumentsOf(name))
       yield* Effect.sleep("1 millis")
     }
   })

@@ -20,9 +20,9 @@ const program = Effect.gen(function* () {
   if (hold !== "") yield* Effect.promise(() => process.stdin.resume().toArray())
 }).pipe(Effect.scoped)
 
-await Effect.runPromise(
-  program.pipe(
-    Effect.provide(SystemGit.layer({ cacheFolder, privateHosts: ["127.0.0.1"] })),
-    Effect.provide(SecretStore.layer({}).pipe(Layer.provideMerge(NodeFileSystem.layer)))
-  )
+const layer = SystemGit.layer({ cacheFolder, privateHosts: ["127.0.0.1"] }).pipe(
+  Layer.provide(SecretStore.layer({})),
+  Layer.provide(NodeFileSystem.layer)
 )
+
+await Effect.runPromise(Effect.provide(program, layer))
