@@ -334,6 +334,14 @@ describe.skipIf(needsDaemon !== "")(`ImageBuilder on a real buildkitd ${needsDae
       })
     )
 
+    it.effect("says that it cannot read a pattern of .dockerignore", () =>
+      Effect.gen(function* () {
+        const context = yield* folder({ Dockerfile: "FROM scratch\nCOPY . /\n", ".dockerignore": "a\nb[\n" })
+        const reason = yield* reasonOf(request(context))
+        assert.match(reason.message, /^\.dockerignore cannot be read: /)
+      })
+    )
+
     it.effect("does not hang on a named pipe", () =>
       Effect.gen(function* () {
         const context = yield* folder({ Dockerfile: "FROM scratch\nCOPY Dockerfile /\n" })

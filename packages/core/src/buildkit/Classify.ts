@@ -145,6 +145,13 @@ const classifiers: ReadonlyArray<
   },
   (text, _about, { dockerfile }) =>
     /failed to read dockerfile/.test(text) ? new DockerfileNotFound({ dockerfile }) : undefined,
+  (text) =>
+    text.includes("syntax error in pattern")
+      ? new ContextUnreadable({
+          path: ".dockerignore",
+          detail: "one of its patterns has an open [ or a \\ at its end"
+        })
+      : undefined,
   (text, location) =>
     /dockerfile parse error|failed to parse|failed to process|unknown instruction|circular dependency|cannot be empty|is not allowed$|invalid|requires/i.test(
       text
@@ -164,7 +171,8 @@ export const classify = (failure: GrpcFailure, build: FailedBuild): BuildFailure
   }
   const detail = failure.detail.replace(/^failed to solve: /, "")
   if (failure.connectionLost || lostConnection.test(detail)) {
-    return new BuilderUnreachable({ address, detail: sessionFailure?.message ?? detail })
+    const session = sessionFailure === undefined ? "" : `; its session: ${sessionFailure.message}`
+    return new BuilderUnreachable({ address, detail: `${detail}${session}` })
   }
   const location = locationOf(failure.details.source, detail)
   const about = location === undefined ? {} : { location }

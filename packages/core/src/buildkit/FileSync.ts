@@ -14,6 +14,7 @@ import {
   decodePacket,
   packetType
 } from "./Packets.ts"
+import { BadPattern } from "./PatternMatcher.ts"
 import { type WalkFilter, walk } from "./Walk.ts"
 
 /** The receiver gave up. */
@@ -136,7 +137,7 @@ export class FileSender {
       const next = entries.next()
       return next.done === true ? undefined : next.value
     } catch (error) {
-      throw new FileUnreadable(pathOf(error) ?? ".", error)
+      throw new FileUnreadable(error instanceof BadPattern ? ".dockerignore" : (pathOf(error) ?? "."), error)
     }
   }
 

@@ -85,7 +85,7 @@ const diffCopy = "/moby.filesync.v1.FileSync/DiffCopy"
 const grpcHead = { ":status": 200, "content-type": "application/grpc" } as const
 
 const finish = (stream: http2.ServerHttp2Stream, status: number, message = ""): void => {
-  if (stream.destroyed) return
+  if (stream.destroyed || stream.closed) return
   const trailers = {
     "grpc-status": String(status),
     ...(message === "" ? {} : { "grpc-message": encodeURIComponent(message) })
@@ -94,14 +94,20 @@ const finish = (stream: http2.ServerHttp2Stream, status: number, message = ""): 
     stream.respond({ ...grpcHead, ...trailers }, { endStream: true })
     return
   }
-  stream.once("wantTrailers", () => stream.sendTrailers(trailers))
+  stream.once("wantTrailers", () => {
+    if (!stream.destroyed && !stream.closed) stream.sendTrailers(trailers)
+  })
   stream.end()
 }
 
+/** The one message of a unary call. Reads to the end: leaving the stream earlier would reset it, and the answer with it. */
 const readRequest = async (stream: http2.ServerHttp2Stream): Promise<Uint8Array> => {
   const deframer = new Deframer()
-  for await (const chunk of stream) for (const message of deframer.push(chunk)) return Buffer.from(message)
-  return new Uint8Array()
+  let request: Uint8Array = new Uint8Array()
+  for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
+    for (const message of deframer.push(chunk)) request = Buffer.from(message)
+  }
+  return request
 }
 
 /** All values of a header, in order: node joins repeated ones with commas, which a pattern may contain. */
@@ -175,6 +181,9 @@ export const openSession = (
     let failure: Error | undefined
     let closing = false
     const transfers: Array<Transfer> = []
+    const failed = (error: unknown): void => {
+      if (!closing) failure ??= error instanceof Error ? error : new Error(String(error))
+    }
 
     const serve = async (
       stream: http2.ServerHttp2Stream,
@@ -191,7 +200,7 @@ export const openSession = (
         finish(stream, code.ok)
       } catch (error) {
         const known = error instanceof CallFailed
-        if (!known && !closing) failure ??= error instanceof Error ? error : new Error(String(error))
+        if (!known) failed(error)
         finish(stream, known ? error.code : code.unknown, error instanceof Error ? error.message : "failed")
       }
     }
@@ -203,20 +212,16 @@ export const openSession = (
           ...sharedKeyHeaders(content.sharedKey),
           "x-docker-expose-session-grpc-method": [...Object.keys(methods), diffCopy]
         })
-        tunnel.on("error", (error) => {
-          if (!closing) failure ??= error
-        })
+        tunnel.on("error", failed)
         const server = http2.performServerHandshake(tunnel, {
           // a pattern for each line of .dockerignore: node's default of 128 headers is not enough
           maxHeaderListPairs: 1 << 20,
           settings: { maxHeaderListSize: 16 * 1024 * 1024, enablePush: false }
         })
-        server.on("error", (error) => {
-          if (!closing) failure ??= error
-        })
+        server.on("error", failed)
         server.on("stream", (stream, headers, _flags, raw) => {
           stream.on("error", () => {}) // told by the write or read that fails
-          void serve(stream, headers[":path"] ?? "", raw)
+          serve(stream, headers[":path"] ?? "", raw).catch(failed)
         })
         return { tunnel, server }
       }),
