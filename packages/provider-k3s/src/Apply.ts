@@ -89,9 +89,12 @@ const isOurs = (live: LiveObject, manifest: Manifest): boolean =>
     return wanted === undefined || labelOf(live, name) === wanted
   })
 
+/** Items of a list do not say their kind. */
 const isUnchanged = (live: LiveObject, manifest: Manifest): boolean =>
   annotationOf(live, annotations.configHash) === annotationOfManifest(manifest, annotations.configHash) &&
-  contains(live, manifest)
+  Object.entries(manifest).every(
+    ([key, value]) => key === "apiVersion" || key === "kind" || contains(live[key], value)
+  )
 
 const annotationOfManifest = (manifest: Manifest, name: string): Schema.Json | undefined => {
   const value = manifest.metadata["annotations"]
@@ -143,14 +146,23 @@ const guard = Effect.fnUntraced(function* (
   if (live.metadata.deletionTimestamp !== undefined) return yield* new Conflict({ object: nameOf(ref) })
 })
 
+/** Controllers write a new object's status at once, which moves our entry: then it is looked for again. */
+const adoptCreated = (api: KubernetesApi, ref: ObjectRef, created: LiveObject) => {
+  let live = created
+  const attempt = Effect.suspend(() => adoptFields(api, ref, live)).pipe(
+    Effect.tapErrorTag("Conflict", () => Effect.map(api.get(ref), (current) => void (live = current)))
+  )
+  return retryConflicts(attempt, nameOf(ref))
+}
+
 const createObject = Effect.fnUntraced(function* (
   api: KubernetesApi,
   ref: ObjectRef,
   manifest: Manifest,
   fence: Fence | undefined
-) {
+): Effect.fn.Return<LiveObject, Failure> {
   if (fence === undefined) return yield* api.apply(manifest, ref, { force: false })
-  return yield* adoptFields(api, ref, yield* api.create(manifest, ref))
+  return yield* adoptCreated(api, ref, yield* api.create(manifest, ref))
 })
 
 const applyOne = Effect.fnUntraced(function* (
@@ -165,8 +177,11 @@ const applyOne = Effect.fnUntraced(function* (
     return { ref, manifest, action: "create", before: undefined, after }
   }
   yield* guard(live, manifest, ref, options)
-  if (isUnchanged(live, manifest)) return { ref, manifest, action: "unchanged", before: live, after: live }
+  // A create may have been cut off before its fields were handed over.
   const adopted = yield* adoptFields(api, ref, live)
+  if (isUnchanged(live, manifest)) return { ref, manifest, action: "unchanged", before: live, after: live }
+  // The patch takes any version, so a newer writer may have come between.
+  if (options.fence !== undefined && adopted !== live) yield* guard(adopted, manifest, ref, options)
   const after = yield* api.apply(conditional(manifest, adopted), ref)
   const action = after.metadata.resourceVersion === live.metadata.resourceVersion ? "unchanged" : "update"
   return { ref, manifest, action, before: live, after }
@@ -249,7 +264,7 @@ export const planObjects = Effect.fn("Apply.planObjects")(function* (
       const ref = refOf(manifest)
       const live = namespaceExists || !ref.kind.namespaced ? yield* find(api, ref) : undefined
       if (live === undefined) {
-        if (namespaceExists) yield* api.create(manifest, ref, { dryRun: true })
+        if (namespaceExists) yield* api.validate(manifest, ref)
         return { ref, manifest, action: "create" as const, before: undefined, after: manifest }
       }
       if (!isOurs(live, manifest)) return yield* new ObjectNotOwned({ object: nameOf(ref) })

@@ -51,11 +51,9 @@ export interface KubernetesApi {
     selector?: { readonly label?: string; readonly field?: string }
   ) => Effect.Effect<typeof LiveList.Type, ApiFailure>
   /** Fails with AlreadyExists when it is there. */
-  readonly create: (
-    manifest: Manifest,
-    ref: ObjectRef,
-    options?: WriteOptions
-  ) => Effect.Effect<LiveObject, ApiFailure>
+  readonly create: (manifest: Manifest, ref: ObjectRef) => Effect.Effect<LiveObject, ApiFailure>
+  /** Whether a create would be accepted: the server does everything but store the object. */
+  readonly validate: (manifest: Manifest, ref: ObjectRef) => Effect.Effect<void, ApiFailure>
   /**
    * Server-side apply: creates the object, or changes it. With `uid` and `resourceVersion` in its metadata it only changes
    * exactly the object that was read, else it fails with Conflict (`resourceVersion` alone would create an absent one).
@@ -166,6 +164,15 @@ export const make = Effect.fnUntraced(function* (
       )
     )
 
+  const created = (manifest: Manifest, ref: ObjectRef) =>
+    ({
+      method: "POST",
+      ref,
+      collection: true,
+      query: { fieldManager },
+      body: JSON.stringify(manifest)
+    }) satisfies Request
+
   const dryRun = (options: WriteOptions | undefined) => (options?.dryRun === true ? { dryRun: "All" } : {})
 
   return {
@@ -179,14 +186,11 @@ export const make = Effect.fnUntraced(function* (
           ...(selector?.field === undefined ? {} : { fieldSelector: selector.field })
         }
       }),
-    create: (manifest, ref, options) =>
-      json(LiveObject, {
-        method: "POST",
-        ref,
-        collection: true,
-        query: { fieldManager, ...dryRun(options) },
-        body: JSON.stringify(manifest)
-      }),
+    create: (manifest, ref) => json(LiveObject, created(manifest, ref)),
+    validate: (manifest, ref) => {
+      const request = created(manifest, ref)
+      return Effect.asVoid(text({ ...request, query: { ...request.query, dryRun: "All" } }))
+    },
     apply: (manifest, ref, options) =>
       json(LiveObject, {
         method: "PATCH",
