@@ -23,7 +23,6 @@ flock --nonblock 9 || exit 75
 setpriv --pdeathsig KILL unshare --pid --mount --fork --kill-child --mount-proc tini -g -- sh -c "$INNER" &
 wait $!
 code=$?
-exec 9>&-
 for attempt in 1 2 3 4 5 6 7 8 9 10; do
   find ${cgroups} -mindepth 1 -depth -type d -path "*/$CGROUP*" -exec rmdir {} + 2>/dev/null && break
   sleep 0.3

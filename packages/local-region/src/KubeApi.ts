@@ -16,13 +16,18 @@ export class KubeApiFailed extends Schema.TaggedError<KubeApiFailed>()("KubeApiF
 }
 
 interface Call {
-  readonly method: "GET" | "PATCH"
+  readonly method: "GET" | "PATCH" | "DELETE"
   readonly path: string
   readonly body?: unknown
+  /** Default: the API server's own, inside the bundle; outside it is the forwarded one. */
+  readonly port?: number
 }
 
 /** Calls the API server inside the bundle; the response's JSON text. */
-export const call = Effect.fn("KubeApi.call")(function* (certificates: string, { method, path, body }: Call) {
+export const call = Effect.fn("KubeApi.call")(function* (
+  certificates: string,
+  { method, path, body, port }: Call
+) {
   const failed = (detail: string) => new KubeApiFailed({ call: `${method} ${path}`, detail })
   const [ca, cert, key] = yield* Effect.tryPromise({
     try: () =>
@@ -33,7 +38,7 @@ export const call = Effect.fn("KubeApi.call")(function* (certificates: string, {
     const sent = request(
       {
         host: "127.0.0.1",
-        port: Network.guestPorts.api,
+        port: port ?? Network.guestPorts.api,
         method,
         path,
         ca,
@@ -70,8 +75,9 @@ export interface KubeObject {
   } & Readonly<Record<string, unknown>>
 }
 
-export const apply = (certificates: string, { collection, object }: KubeObject) =>
+export const apply = (certificates: string, { collection, object }: KubeObject, port?: number) =>
   call(certificates, {
+    ...(port === undefined ? {} : { port }),
     method: "PATCH",
     path: `${collection}/${object.metadata.name}?fieldManager=mcpdeploy-local-region&force=true`,
     body: object

@@ -130,7 +130,11 @@ export class LocalRegion extends Context.Service<
           }
           const endpoints = yield* Up.readRegion(folder)
           if (endpoints === undefined) return { state: "starting" }
-          const parts = { buildkit: true, registry: true, cluster: true }
+          const parts = (yield* Up.readSettings(folder))?.parts ?? {
+            buildkit: true,
+            registry: true,
+            cluster: true
+          }
           return (yield* Up.answers(endpoints, parts)) ? { state: "up", endpoints } : { state: "unhealthy" }
         }).pipe(finish("status"))
       })

@@ -47,7 +47,7 @@ export const readRegion = Effect.fn("Up.readRegion")(function* (folder: DataFold
   )
 })
 
-const readSettings = Effect.fn("Up.readSettings")(function* (folder: DataFolder) {
+export const readSettings = Effect.fn("Up.readSettings")(function* (folder: DataFolder) {
   const fs = yield* FileSystem.FileSystem
   return yield* fs.readFileString(folder.settings).pipe(
     Effect.flatMap(Schema.decodeUnknownEffect(SettingsFile)),
