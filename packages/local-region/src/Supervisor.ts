@@ -143,7 +143,7 @@ export const supervise = Effect.fn("Supervisor.supervise")(function* (root: stri
       )
     }
   })
-  yield* startAll.pipe(
+  return yield* startAll.pipe(
     Effect.andThen(
       Effect.gen(function* () {
         const seconds = ((yield* Clock.currentTimeMillis) - begun) / 1000

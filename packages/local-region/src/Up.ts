@@ -93,7 +93,7 @@ const follow = Effect.fn("Up.follow")(function* (folder: DataFolder, onEvent: To
         decodeEvent(line),
         (error) => new RegionEnded({ detail: `${folder.events}: ${error.message}` })
       )
-      if (event._tag === "RegionFailed") return yield* Effect.fail(event.reason)
+      if (event._tag === "RegionFailed") return yield* event.reason
       if (event._tag === "RegionReady") return event
       yield* onEvent(event)
     }

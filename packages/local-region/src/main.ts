@@ -4,6 +4,7 @@ import { resolve } from "node:path"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { defaultCacheFolder, defaultDataFolder } from "./DataFolder.ts"
 import { LocalRegion } from "./LocalRegion.ts"
 import type { RegionEvent } from "./RegionEvent.ts"
@@ -82,4 +83,7 @@ const program = Effect.gen(function* () {
   }
 })
 
-program.pipe(Effect.provide(LocalRegion.layer), Effect.provide(NodeServices.layer), NodeRuntime.runMain)
+program.pipe(
+  Effect.provide(LocalRegion.layer.pipe(Layer.provideMerge(NodeServices.layer))),
+  NodeRuntime.runMain
+)

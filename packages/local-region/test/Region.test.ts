@@ -172,7 +172,7 @@ const machineNetwork = (): string =>
   ].join("\n")
 
 const suite = (): void => {
-  const Endpoints = { current: undefined as RegionEndpoints | undefined }
+  const first: { endpoints?: RegionEndpoints } = {}
   layer(LocalRegion.layer.pipe(Layer.provideMerge(NodeServices.layer)), { excludeTestServices: true })(
     (it) => {
       const before = machineNetwork()
@@ -188,7 +188,7 @@ const suite = (): void => {
               ...options,
               onEvent: (event) => Effect.sync(() => events.push(event))
             })
-            Endpoints.current = endpoints
+            first.endpoints = endpoints
             const tags = events.map(({ _tag }) => _tag)
             assert.strictEqual(tags[0], "ToolsPlanned")
             assert.strictEqual(tags.at(-1), "RegionReady")
@@ -204,7 +204,7 @@ const suite = (): void => {
         Effect.gen(function* () {
           const begun = performance.now()
           const again = yield* started
-          assert.deepStrictEqual(again, Endpoints.current)
+          assert.deepStrictEqual(again, first.endpoints)
           assert.isBelow(performance.now() - begun, 3000)
         })
       )
