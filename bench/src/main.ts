@@ -6,7 +6,11 @@
 import { defaultDataFolder } from "@mcpdeploy/local-region/DataFolder"
 import { regionEnvironment } from "@mcpdeploy/local-region/RegionEnvironment"
 import { Effect } from "effect"
-import { measureLine, measureTable } from "./measure.ts"
+import { type Measure, measureLine, measureTable } from "./measure.ts"
+
+interface Bench {
+  readonly run: Effect.Effect<ReadonlyArray<Measure>, { readonly message: string }>
+}
 
 const benches = {
   deploy: () => import("./deploy.ts"),
@@ -26,6 +30,6 @@ if (!isBench(name)) {
 const folder = process.env["MCPDEPLOY_LOCAL_DATA"] ?? defaultDataFolder(process.env)
 for (const [variable, value] of Object.entries(regionEnvironment(folder))) process.env[variable] ??= value
 
-const { run } = await benches[name]()
+const { run }: Bench = await benches[name]()
 const measures = await Effect.runPromise(run)
 process.stdout.write(`${measures.map(measureLine).join("\n")}\n\n${measureTable(measures)}\n`)
