@@ -37,7 +37,7 @@ const waitFor = (condition: () => boolean) =>
   )
 
 describe.skipIf(needsDaemon !== "")(`ImageBuilder on a real buildkitd ${needsDaemon}`, () => {
-  layer(builderLayer({ heartbeat: { intervalSeconds: 1, timeoutSeconds: 2 } }), {
+  layer(builderLayer({ heartbeat: { intervalSeconds: 2, timeoutSeconds: 5 } }), {
     excludeTestServices: true
   })((it) => {
     it.effect("builds, tells its steps and lines, and pushes by digest without a tag", () =>
@@ -170,7 +170,7 @@ describe.skipIf(needsDaemon !== "")(`ImageBuilder on a real buildkitd ${needsDae
       Effect.gen(function* () {
         const marker = `32.${Math.floor(Math.random() * 1e6)}`
         const context = yield* folder({ Dockerfile: `FROM busybox\nRUN echo begun; sleep ${marker}\n` })
-        const reason = yield* reasonOf(request(context, { timeoutSeconds: 2 }))
+        const reason = yield* reasonOf(request(context, { timeoutSeconds: 6 }))
         assert(reason._tag === "BuildTimedOut")
         assert.deepStrictEqual(reason.lastLines, ["begun"])
         assert.isFalse(isRunning(`sleep\0${marker}`))

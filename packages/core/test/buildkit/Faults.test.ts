@@ -240,7 +240,7 @@ describe.skipIf(needsOwn !== "")(`ImageBuilder and a daemon in trouble ${needsOw
     Effect.gen(function* () {
       const { address, signal } = yield* daemon()
       const context = yield* folder({ Dockerfile: "FROM scratch\nCOPY . /\n", large: 150_000_000 })
-      const asked = request(context, { image: image(), timeoutSeconds: 3 })
+      const asked = request(context, { image: image(), timeoutSeconds: 5 })
       const settings = config(address, { heartbeat: { intervalSeconds: 60, timeoutSeconds: 60 } })
       const error = yield* Effect.flip(whenBegun(asked, settings, signal("SIGSTOP")))
       assert(error._tag === "ImageBuilderError" && error.reason._tag === "CancelNotConfirmed", error.message)
@@ -301,7 +301,7 @@ describe.skipIf(needsDaemon !== "")(`ImageBuilder and its own end ${needsDaemon}
       child.kill("SIGKILL")
       yield* running.pipe(
         Effect.repeat({ until: (seen) => !seen, schedule: Schedule.spaced("20 millis") }),
-        Effect.timeout("5 seconds")
+        Effect.timeout("10 seconds")
       )
       fs.writeFileSync(path.join(context, "wait"), "")
       builtIn(yield* eventsOf(request(context)).pipe(Effect.provide(layer(config(daemonAddress ?? "")))))
