@@ -80,6 +80,7 @@ const program = Effect.gen(function* () {
     default:
       yield* print("usage: main.ts up|down|status [--data FOLDER] [--cache FOLDER]")
       process.exitCode = 2
+      return
   }
 })
 
