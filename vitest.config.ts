@@ -2,7 +2,13 @@ import { defineConfig } from "vitest/config"
 
 export default defineConfig({
   test: {
-    projects: ["packages/cli", "packages/core", "packages/local-region", "packages/provider-k3s", "scripts"].map((root) => ({
+    projects: [
+      "packages/cli",
+      "packages/core",
+      "packages/local-region",
+      "packages/provider-k3s",
+      "scripts"
+    ].map((root) => ({
       test: {
         name: root.split("/").at(-1) ?? root,
         root,

@@ -61,7 +61,11 @@ const measureDeploys = async (): Promise<ReadonlyArray<Measure>> => {
   const owner = new Owner({ user: UserId.make("bench"), project: ProjectName.make(`p${Date.now() % 1e8}`) })
   const runtime = ManagedRuntime.make(
     regionLayer({
-      cluster: new RegionConfig({ kubeconfig, platformDomain: PlatformDomain.make("localhost"), ingressEndpoint: ingress }),
+      cluster: new RegionConfig({
+        kubeconfig,
+        platformDomain: PlatformDomain.make("localhost"),
+        ingressEndpoint: ingress
+      }),
       buildkit: { address, concurrency: 4 },
       git: { cacheFolder: join(folder, "cache"), allowFile: true },
       registry: { url: endpoint },

@@ -68,15 +68,19 @@ const program = Effect.gen(function* () {
   switch (positionals[0]) {
     case "up": {
       const endpoints = yield* region.up({ ...folders, onEvent: throttled() })
-      return yield* print(JSON.stringify(endpoints, undefined, 2))
+      yield* print(JSON.stringify(endpoints, undefined, 2))
+      break
     }
     case "down":
       yield* region.down(folders)
-      return yield* print("the region is down")
+      yield* print("the region is down")
+      break
     case "status":
-      return yield* print(JSON.stringify(yield* region.status(folders), undefined, 2))
+      yield* print(JSON.stringify(yield* region.status(folders), undefined, 2))
+      break
     case "supervise":
-      return yield* supervise(folders.dataFolder)
+      yield* supervise(folders.dataFolder)
+      break
     default:
       yield* print("usage: main.ts up|down|status [--data FOLDER] [--cache FOLDER]")
       process.exitCode = 2

@@ -2,7 +2,7 @@
 import {
   type ClusterApplierReason,
   ClusterForbidden,
-  ClusterConfigInvalid,
+  type ClusterConfigInvalid,
   ClusterUnreachable,
   NamespaceTerminating,
   ObjectInvalid,
