@@ -117,11 +117,14 @@ const podTrouble = (pod: Pod, { events, failedPulls }: RolloutState, port: numbe
   return (isSignalled ? unhealthyOf(pod, events, port) : undefined) ?? trouble
 }
 
-/** A certain trouble is told first, then one that time makes certain. */
+const hopelessness = ({ certainAfter = Number.POSITIVE_INFINITY, isCertain }: Trouble): number =>
+  isCertain ? 0 : certainAfter
+
+/** The trouble that is certain, or will be first. */
 const worst = (troubles: ReadonlyArray<Trouble>): Trouble | undefined =>
-  troubles.find(({ isCertain }) => isCertain) ??
-  troubles.find(({ certainAfter }) => certainAfter !== undefined) ??
-  troubles[0]
+  troubles.toSorted((a, b) =>
+    hopelessness(a) < hopelessness(b) ? -1 : hopelessness(a) > hopelessness(b) ? 1 : 0
+  )[0]
 
 export const judge = (state: RolloutState, { port, revision }: Expected): Verdict => {
   const [deployment] = state.deployments

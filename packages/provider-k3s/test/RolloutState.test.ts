@@ -1,0 +1,217 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ImageDigest } from "@mcpdeploy/core/domain/Image"
+import type { Pod } from "@mcpdeploy/provider-k3s/PodState"
+import { digestOf, troubleOf } from "@mcpdeploy/provider-k3s/PodState"
+import { type Deployment, judge, otherPort, type RolloutState } from "@mcpdeploy/provider-k3s/RolloutState"
+
+const revision = "r2"
+const digest = ImageDigest.make(`sha256:${"a".repeat(64)}`)
+type Container = NonNullable<Pod["status"]["containerStatuses"]>[number]
+
+const pod = (
+  container: Partial<Container>,
+  more: Partial<Pod["status"]> = {},
+  ofRevision = revision
+): Pod => ({
+  metadata: {
+    name: `pod-${ofRevision}`,
+    uid: `uid-${ofRevision}`,
+    labels: { "mcpdeploy.dev/revision": ofRevision }
+  },
+  spec: {
+    nodeName: "node",
+    containers: [{ image: "registry.internal:5000/x@sha256:1", resources: { limits: { memory: "64Mi" } } }]
+  },
+  status: {
+    conditions: [{ type: "Ready", status: container.ready === true ? "True" : "False" }],
+    containerStatuses: [{ ready: false, restartCount: 0, imageID: `registry/x@${digest}`, ...container }],
+    ...more
+  }
+})
+
+const deployment = (status: Deployment["status"] = {}, template = revision): Deployment => ({
+  metadata: { name: "web", generation: 2 },
+  spec: {
+    replicas: 1,
+    template: {
+      metadata: { labels: { "mcpdeploy.dev/revision": template } },
+      spec: { containers: [{ image: "x" }] }
+    }
+  },
+  status: { observedGeneration: 2, replicas: 1, updatedReplicas: 1, availableReplicas: 1, ...status }
+})
+
+const state = (over: Partial<RolloutState>): RolloutState => ({
+  deployments: [deployment()],
+  pods: [],
+  events: [],
+  failedPulls: new Map(),
+  ...over
+})
+const verdict = (over: Partial<RolloutState>) => judge(state(over), { revision, port: 8080 })
+const causeOf = (over: Partial<RolloutState>) => {
+  const found = verdict(over)
+  return found._tag === "Pending" ? found.trouble : undefined
+}
+
+describe("a rollout", () => {
+  it("is ready when exactly the applied revision is, with the digests that run", () => {
+    assert.deepStrictEqual(verdict({ pods: [pod({ ready: true })] }), {
+      _tag: "Ready",
+      pods: [{ name: "pod-r2", node: "node", digest }]
+    })
+  })
+
+  it("is not ready while the controller has not seen it, an old pod stays, or only old pods are ready", () => {
+    const ready = [pod({ ready: true })]
+    assert.strictEqual(
+      verdict({ pods: ready, deployments: [deployment({ observedGeneration: 1 })] })._tag,
+      "Pending"
+    )
+    assert.strictEqual(verdict({ pods: ready, deployments: [deployment({ replicas: 2 })] })._tag, "Pending")
+    assert.strictEqual(verdict({ pods: [pod({ ready: true }, {}, "r1")] })._tag, "Pending")
+    assert.strictEqual(verdict({ pods: [pod({ ready: true, imageID: "" })] })._tag, "Pending")
+  })
+
+  it("is over when the Deployment is gone, or is another deploy's", () => {
+    assert.strictEqual(verdict({ deployments: [] })._tag, "Deleted")
+    assert.strictEqual(verdict({ deployments: [deployment({}, "r3")] })._tag, "Replaced")
+  })
+
+  it("does not give up at the first crash, but at the third", () => {
+    const crashed = (restartCount: number) =>
+      causeOf({
+        pods: [
+          pod({
+            restartCount,
+            state: { waiting: { reason: "CrashLoopBackOff" } },
+            lastState: { terminated: { exitCode: 3, reason: "Error" } }
+          })
+        ]
+      })
+    assert.isFalse(crashed(1)?.isCertain)
+    assert.isTrue(crashed(2)?.isCertain)
+    assert.strictEqual(crashed(2)?.cause._tag, "AppCrashed")
+    assert.strictEqual(crashed(2)?.log, "previous")
+  })
+
+  it("gives up at once for an image that is not there, and not for a hiccup of the registry", () => {
+    const pull = (message: string, attempts = 1) =>
+      causeOf({
+        pods: [pod({ state: { waiting: { reason: "ErrImagePull", message } } })],
+        failedPulls: new Map([["uid-r2", attempts]])
+      })
+    assert.isTrue(pull("rpc error: code = NotFound desc = failed to resolve: not found")?.isCertain)
+    assert.isTrue(pull("pull access denied")?.isCertain)
+    assert.isFalse(pull("read tcp: connection reset by peer")?.isCertain)
+    assert.isFalse(pull("502 Bad Gateway", 2)?.isCertain)
+    assert.isTrue(pull("502 Bad Gateway", 3)?.isCertain)
+  })
+
+  it("names the memory limit that was too low", () => {
+    const trouble = causeOf({
+      pods: [
+        pod({
+          restartCount: 1,
+          state: { waiting: { reason: "CrashLoopBackOff" } },
+          lastState: { terminated: { exitCode: 137, reason: "OOMKilled" } }
+        })
+      ]
+    })
+    assert.strictEqual(trouble?.cause._tag, "OutOfMemory")
+    assert.include(trouble?.cause.message, "64Mi")
+  })
+
+  it("tells a quota from another refusal", () => {
+    const refused = (message: string) =>
+      causeOf({
+        deployments: [
+          deployment({
+            updatedReplicas: 0,
+            conditions: [{ type: "ReplicaFailure", status: "True", reason: "FailedCreate", message }]
+          })
+        ]
+      })?.cause._tag
+    assert.strictEqual(refused('pods "x" is forbidden: exceeded quota: workload'), "QuotaExceeded")
+    assert.strictEqual(refused("maximum memory usage per Container is 16Gi"), "PodsRefused")
+  })
+
+  it("tells the scheduler's reason, and is certain only after a while", () => {
+    const trouble = causeOf({
+      pods: [
+        pod(
+          {},
+          {
+            containerStatuses: [],
+            conditions: [
+              {
+                type: "PodScheduled",
+                status: "False",
+                reason: "Unschedulable",
+                message: "0/3 nodes: Insufficient memory"
+              }
+            ]
+          }
+        )
+      ]
+    })
+    assert.strictEqual(trouble?.cause._tag, "Unschedulable")
+    assert.isFalse(trouble?.isCertain)
+    assert.strictEqual(trouble?.certainAfter, 30)
+  })
+
+  it("says that a probe fails, also when kubelet has killed the app for it", () => {
+    const events = [
+      {
+        involvedObject: { name: "pod-r2" },
+        reason: "Unhealthy",
+        message: "Startup probe failed: dial tcp 10.0.0.1:8080: connect: connection refused"
+      }
+    ]
+    const running = causeOf({ events, pods: [pod({ state: { running: {} } })] })
+    const killed = causeOf({
+      events,
+      pods: [
+        pod({
+          restartCount: 3,
+          state: { waiting: { reason: "CrashLoopBackOff" } },
+          lastState: { terminated: { exitCode: 137, reason: "Error" } }
+        })
+      ]
+    })
+    for (const trouble of [running, killed]) {
+      assert.strictEqual(trouble?.cause._tag, "AppNotReady")
+      assert.include(trouble?.cause.message, "nothing listens on port 8080")
+      assert.isFalse(trouble?.isCertain)
+    }
+  })
+
+  it("says that a command is not in the image", () => {
+    const trouble = troubleOf(
+      pod({
+        restartCount: 1,
+        lastState: { terminated: { exitCode: 128, reason: "StartError", message: "no such file" } }
+      })
+    )
+    assert.strictEqual(trouble?.cause._tag, "ContainerNotStarted")
+    assert.isTrue(trouble?.isCertain)
+  })
+})
+
+describe("a pod's digest", () => {
+  it("is the one by which its image was pulled", () => {
+    assert.strictEqual(digestOf(pod({})), digest)
+    assert.isUndefined(digestOf(pod({ imageID: "docker://none" })))
+    assert.isUndefined(digestOf(pod({ imageID: "" })))
+  })
+})
+
+describe("the port in an app's output", () => {
+  it("is found in the usual phrases, and is not told when it is the expected one", () => {
+    assert.strictEqual(otherPort(["Server listening on port 3000"], 8080), 3000)
+    assert.strictEqual(otherPort(["Listening on http://0.0.0.0:5000"], 8080), 5000)
+    assert.strictEqual(otherPort(["Uvicorn running on http://127.0.0.1:8000 (Press CTRL+C)"], 8080), 8000)
+    assert.isUndefined(otherPort(["listening on :8080"], 8080))
+    assert.isUndefined(otherPort(["hello 3000"], 8080))
+  })
+})
