@@ -183,3 +183,15 @@ describe("An image", () => {
     }
   })
 })
+
+describe("The README", () => {
+  it("has the table of stand-ins", async () => {
+    const readme = await readFile(join(import.meta.dirname, "../src/images/README.md"), "utf8")
+    const cell = (text: string) => text.replaceAll(/\s+/g, " ")
+    const rows = readme.split("\n").map(cell)
+    for (const { name, tags, madeFrom, differs } of table) {
+      const named = [`${name}:${tags[0]}`, ...tags.slice(1)].map((tag) => `\`${tag}\``).join(", ")
+      assert.include(rows, cell(`| ${named} | ${madeFrom} | ${differs} |`))
+    }
+  })
+})
