@@ -16,7 +16,7 @@ import * as KubernetesApi from "@mcpdeploy/provider-k3s/kubernetes/KubernetesApi
 import { kinds } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
 import { labels, type Manifest } from "@mcpdeploy/provider-k3s/Manifests/Manifest"
 import { spawn } from "node:child_process"
-import type { Measure } from "./measure.ts"
+import { BenchFailed, type Measure } from "./measure.ts"
 
 const services = 40
 const runs = 7
@@ -95,16 +95,18 @@ interface Kubectl {
 }
 
 const execute = ({ kubeconfig, kubectl }: Kubectl, args: ReadonlyArray<string>, input = "") =>
-  Effect.callback<string, Error>((resume) => {
+  Effect.callback<string, BenchFailed>((resume) => {
     const child = spawn(kubectl, args, { env: { ...process.env, KUBECONFIG: kubeconfig } })
     let output = ""
     let errors = ""
     child.stdout.on("data", (chunk) => (output += String(chunk)))
     child.stderr.on("data", (chunk) => (errors += String(chunk)))
-    child.on("error", (error) => resume(Effect.fail(error)))
+    child.on("error", (error) => resume(Effect.fail(new BenchFailed({ detail: error.message }))))
     child.on("close", (code) =>
       resume(
-        code === 0 ? Effect.succeed(output) : Effect.fail(new Error(`kubectl ${args.join(" ")}: ${errors}`))
+        code === 0
+          ? Effect.succeed(output)
+          : Effect.fail(new BenchFailed({ detail: `kubectl ${args.join(" ")}: ${errors}` }))
       )
     )
     child.stdin.end(input)
@@ -135,56 +137,59 @@ const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
 
 const pairs = (): { readonly ours: Array<number>; readonly peer: Array<number> } => ({ ours: [], peer: [] })
 
-export const run: Effect.Effect<ReadonlyArray<Measure>, Error> = Effect.gen(function* () {
-  const given = yield* environment
-  const access = yield* KubeConfig.load({ kubeconfig: given.kubeconfig })
-  const api = yield* KubernetesApi.make(access)
-  const results = { created: pairs(), changed: pairs(), one: pairs(), unchanged: pairs() }
+export const run: Effect.Effect<ReadonlyArray<Measure>, { readonly message: string }> = Effect.gen(
+  function* () {
+    const given = yield* environment
+    const access = yield* KubeConfig.load({ kubeconfig: given.kubeconfig })
+    const api = yield* KubernetesApi.make(access)
+    const results = { created: pairs(), changed: pairs(), one: pairs(), unchanged: pairs() }
 
-  const namespace = (name: string) =>
-    Effect.acquireRelease(
-      api.create(
-        { apiVersion: "v1", kind: "Namespace", metadata: { name } },
-        { kind: kinds.Namespace, namespace: undefined, name }
-      ),
-      () =>
-        Effect.ignore(
-          api.delete({ kind: kinds.Namespace, namespace: undefined, name }, { propagation: "Background" })
-        )
-    )
-  const ours = (name: string, version: string, changed?: string) =>
-    timed(applyObjects(api, objectsOf(name, version, changed)))
-  const peer = (name: string, version: string, changed?: string) => {
-    const list = { apiVersion: "v1", kind: "List", items: objectsOf(name, version, changed) }
-    return timed(execute(given, ["apply", "--server-side", "-f", "-"], JSON.stringify(list)))
+    const namespace = (name: string) =>
+      Effect.acquireRelease(
+        api.create(
+          { apiVersion: "v1", kind: "Namespace", metadata: { name } },
+          { kind: kinds.Namespace, namespace: undefined, name }
+        ),
+        () =>
+          Effect.ignore(
+            api.delete({ kind: kinds.Namespace, namespace: undefined, name }, { propagation: "Background" })
+          )
+      )
+    const ours = (name: string, version: string, changed?: string) =>
+      timed(applyObjects(api, objectsOf(name, version, changed)))
+    const peer = (name: string, version: string, changed?: string) => {
+      const list = { apiVersion: "v1", kind: "List", items: objectsOf(name, version, changed) }
+      return timed(execute(given, ["apply", "--server-side", "-f", "-"], JSON.stringify(list)))
+    }
+
+    for (let run = 0; run < runs; run++)
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const stem = `bench-apply-${Date.now().toString(36)}`
+          yield* namespace(`${stem}-ours`)
+          yield* namespace(`${stem}-peer`)
+          const both = [
+            { side: "ours", apply: (...version: Version) => ours(`${stem}-ours`, ...version) } as const,
+            { side: "peer", apply: (...version: Version) => peer(`${stem}-peer`, ...version) } as const
+          ]
+          const inTurn = run % 2 === 0 ? both : both.toReversed()
+          for (const { apply, side } of inTurn) results.created[side].push(yield* apply("1"))
+          for (const { apply, side } of inTurn) results.changed[side].push(yield* apply("2"))
+          for (const { apply, side } of inTurn) results.one[side].push(yield* apply("2", "3"))
+          for (const { apply, side } of inTurn) {
+            const before = side === "ours" ? yield* writes(given) : 0
+            results.unchanged[side].push(yield* apply("2", "3"))
+            const made = side === "ours" ? (yield* writes(given)) - before : 0
+            if (made !== 0)
+              return yield* new BenchFailed({ detail: `an unchanged apply made ${made} writes` })
+          }
+        })
+      )
+    return [
+      { label: `apply ${services * 5} objects, all new`, unit: "ms", ...results.created },
+      { label: `apply ${services * 5} objects, all changed`, unit: "ms", ...results.changed },
+      { label: `apply ${services * 5} objects, 5 changed`, unit: "ms", ...results.one },
+      { label: `apply ${services * 5} objects, unchanged`, unit: "ms", ...results.unchanged }
+    ]
   }
-
-  for (let run = 0; run < runs; run++)
-    yield* Effect.scoped(
-      Effect.gen(function* () {
-        const stem = `bench-apply-${Date.now().toString(36)}`
-        yield* namespace(`${stem}-ours`)
-        yield* namespace(`${stem}-peer`)
-        const both = [
-          { side: "ours", apply: (...version: Version) => ours(`${stem}-ours`, ...version) } as const,
-          { side: "peer", apply: (...version: Version) => peer(`${stem}-peer`, ...version) } as const
-        ]
-        const inTurn = run % 2 === 0 ? both : both.toReversed()
-        for (const { apply, side } of inTurn) results.created[side].push(yield* apply("1"))
-        for (const { apply, side } of inTurn) results.changed[side].push(yield* apply("2"))
-        for (const { apply, side } of inTurn) results.one[side].push(yield* apply("2", "3"))
-        for (const { apply, side } of inTurn) {
-          const before = side === "ours" ? yield* writes(given) : 0
-          results.unchanged[side].push(yield* apply("2", "3"))
-          const made = side === "ours" ? (yield* writes(given)) - before : 0
-          if (made !== 0) return yield* Effect.fail(new Error(`an unchanged apply made ${made} writes`))
-        }
-      })
-    )
-  return [
-    { label: `apply ${services * 5} objects, all new`, unit: "ms", ...results.created },
-    { label: `apply ${services * 5} objects, all changed`, unit: "ms", ...results.changed },
-    { label: `apply ${services * 5} objects, 5 changed`, unit: "ms", ...results.one },
-    { label: `apply ${services * 5} objects, unchanged`, unit: "ms", ...results.unchanged }
-  ]
-}).pipe(Effect.scoped)
+).pipe(Effect.scoped)

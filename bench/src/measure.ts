@@ -1,5 +1,14 @@
 /** What a benchmark prints: one line a measure, and a table with the spread. Times are in milliseconds unless said. */
 
+import * as Schema from "effect/Schema"
+
+/** A benchmark could not be run, or what it measured is not what it should. */
+export class BenchFailed extends Schema.TaggedError<BenchFailed>()("BenchFailed", { detail: Schema.String }) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
 export interface Measure {
   readonly label: string
   readonly unit: string

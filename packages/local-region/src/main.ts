@@ -68,23 +68,18 @@ const program = Effect.gen(function* () {
   switch (positionals[0]) {
     case "up": {
       const endpoints = yield* region.up({ ...folders, onEvent: throttled() })
-      yield* print(JSON.stringify(endpoints, undefined, 2))
-      break
+      return yield* print(JSON.stringify(endpoints, undefined, 2))
     }
     case "down":
       yield* region.down(folders)
-      yield* print("the region is down")
-      break
+      return yield* print("the region is down")
     case "status":
-      yield* print(JSON.stringify(yield* region.status(folders), undefined, 2))
-      break
+      return yield* print(JSON.stringify(yield* region.status(folders), undefined, 2))
     case "supervise":
-      yield* supervise(folders.dataFolder)
-      break
+      return yield* supervise(folders.dataFolder)
     default:
-      yield* print("usage: main.ts up|down|status [--data FOLDER] [--cache FOLDER]")
       process.exitCode = 2
-      return
+      return yield* print("usage: main.ts up|down|status [--data FOLDER] [--cache FOLDER]")
   }
 })
 

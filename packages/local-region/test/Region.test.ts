@@ -71,7 +71,7 @@ const buildOutput = (endpoints: RegionEndpoints, dockerfile: string): string => 
 }
 
 const answer = (endpoints: RegionEndpoints) =>
-  Effect.callback<string, Error>((resume) => {
+  Effect.callback<string, string>((resume) => {
     const request = get(endpoints.ingress.http, { headers: { host } }, (response) => {
       let text = ""
       response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk))
@@ -79,11 +79,11 @@ const answer = (endpoints: RegionEndpoints) =>
         resume(
           response.statusCode === 200
             ? Effect.succeed(text)
-            : Effect.fail(new Error(`the ingress answers ${response.statusCode}`))
+            : Effect.fail(`the ingress answers ${response.statusCode}`)
         )
       )
     })
-    request.on("error", (error) => resume(Effect.fail(error)))
+    request.on("error", (error) => resume(Effect.fail(error.message)))
     return Effect.sync(() => request.destroy())
   }).pipe(Effect.retry(Schedule.spaced("200 millis")), Effect.timeout("60 seconds"))
 

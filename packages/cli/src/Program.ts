@@ -1,0 +1,38 @@
+/** The program: its commands, and how it ends. */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import { CliError, Command } from "effect/cli"
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as NodeServices from "@effect/platform-node/NodeServices"
+import { remove, rollback } from "./commands/Change.ts"
+import { deploy, plan } from "./commands/Deploy.ts"
+import { history, logs, status } from "./commands/Inspect.ts"
+import { local } from "./commands/Local.ts"
+import { root } from "./commands/Root.ts"
+import { CommandFailed, exitCodes } from "./ExitCode.ts"
+import packageJson from "../package.json" with { type: "json" }
+
+const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
+  if (Exit.isSuccess(exit)) return exitCodes.ok
+  if (Cause.hasInterruptsOnly(exit.cause)) return exitCodes.interrupted
+  const error = Cause.squash(exit.cause)
+  if (error instanceof CommandFailed) return error.exitCode
+  return CliError.isCliError(error) ? exitCodes.usage : exitCodes.failed
+}
+
+root.pipe(
+  Command.withSubcommands([deploy, plan, status, logs, history, rollback, remove, local]),
+  Command.run({ version: packageJson.version }),
+  Effect.tapError((error) =>
+    Effect.sync(() => {
+      if (!CliError.isCliError(error) && error.message !== "") process.stderr.write(`${error.message}\n`)
+    })
+  ),
+  Effect.provide(NodeServices.layer),
+  (main) =>
+    NodeRuntime.runMain(main, {
+      disableErrorReporting: true,
+      teardown: (exit, onExit) => onExit(exitCodeOf(exit))
+    })
+)
