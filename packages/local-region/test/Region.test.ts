@@ -3,7 +3,15 @@
  * Needs root and the tools in the cache (`mcpdeploy local up` compiles them once).
  */
 import { execFileSync } from "node:child_process"
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { createServer, get, type Server } from "node:http"
 import { networkInterfaces, tmpdir } from "node:os"
 import { join } from "node:path"
@@ -324,6 +332,32 @@ const suite = (): void => {
             assert.isBelow(performance.now() - begun, 60_000)
             assert.notStrictEqual(endpoints.pid, pid)
             assert.strictEqual(yield* answer(endpoints), "hello\n")
+          }),
+        180_000
+      )
+
+      it.effect(
+        "ends with a server that ends, says which and why, and comes up again for two who ask at once",
+        () =>
+          Effect.gen(function* () {
+            const { pid } = yield* started
+            const etcd = readdirSync("/proc").find((name) => {
+              try {
+                return readlinkSync(`/proc/${name}/cwd`) === folder.state("etcd")
+              } catch {
+                return false
+              }
+            })
+            assert.isDefined(etcd)
+            process.kill(Number(etcd), "SIGKILL")
+            yield* Effect.sync(leftovers).pipe(
+              Effect.repeat({ schedule: Schedule.spaced("100 millis"), until: (left) => left.length === 0 }),
+              Effect.timeout("30 seconds")
+            )
+            assert.include(readFileSync(folder.events, "utf8"), '"server":"etcd"')
+            const [one, other] = yield* Effect.all([started, started], { concurrency: 2 })
+            assert.deepStrictEqual(one, other)
+            assert.notStrictEqual(one.pid, pid)
           }),
         180_000
       )
