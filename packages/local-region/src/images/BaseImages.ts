@@ -91,7 +91,6 @@ export const seed = Effect.fn("BaseImages.seed")(
       yield* store.lock
       missing = yield* findMissing
     }
-    if (missing.length > 0) yield* Machine.prepare()
 
     const layersMade: Array<string> = []
     const pushed: Array<string> = []
