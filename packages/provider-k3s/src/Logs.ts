@@ -31,8 +31,7 @@ export const lastLines = (
 ): Effect.Effect<ReadonlyArray<string>, ApiFailure> =>
   lines(api, podRef(target, pod), { tailLines: String(tail), previous: String(previous) }).pipe(
     Stream.runCollect,
-    Effect.timeout("10 seconds"),
-    Effect.catchTag("TimeoutError", () => Effect.succeed([]))
+    Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.succeed([]) })
   )
 
 /** One run of a pod's container. */

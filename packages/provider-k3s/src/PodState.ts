@@ -119,7 +119,7 @@ export const revisionOf = (pod: Pod): string | undefined => pod.metadata.labels?
 /** The digest in `registry/name@sha256:…`, by which the container runtime pulled the image that runs. */
 export const digestOf = (pod: Pod): ImageDigest | undefined => {
   const id = containerOf(pod)?.imageID ?? ""
-  return Option.getOrUndefined(Schema.decodeUnknownOption(ImageDigest)(id.slice(id.lastIndexOf("@") + 1)))
+  return Option.getOrUndefined(Schema.decodeOption(ImageDigest)(id.slice(id.lastIndexOf("@") + 1)))
 }
 
 /** Whether the last attempt to pull the image has failed; each change from false to true is one attempt. */

@@ -54,9 +54,9 @@ const maxReceiptBytes = 1_000_000
 const RecordObject = Schema.Struct({
   metadata: Schema.Struct({
     annotations: Schema.Struct({
-      [annotations.generation]: Schema.NumberFromString.pipe(Schema.decodeTo(Generation)),
+      [annotations.generation]: Schema.FiniteFromString.pipe(Schema.decodeTo(Generation)),
       [annotations.commit]: CommitSha,
-      [annotations.fence]: Schema.NumberFromString.pipe(Schema.decodeTo(Schema.Int)),
+      [annotations.fence]: Schema.FiniteFromString.pipe(Schema.decodeTo(Schema.Int)),
       [annotations.restoredFrom]: Schema.optionalKey(CommitSha)
     })
   }),

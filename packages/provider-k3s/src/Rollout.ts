@@ -160,7 +160,7 @@ export const awaitRollout = Effect.fn("Rollout.await")(function* (
     case "Pending": {
       const { detail, trouble } = verdict
       if (trouble === undefined) return yield* new RolloutDeadline({ seconds, detail })
-      return yield* Effect.fail(yield* explain(api, workload, trouble))
+      return yield* yield* explain(api, workload, trouble)
     }
   }
 })

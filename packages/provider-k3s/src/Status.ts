@@ -23,7 +23,7 @@ import type { RegionConfig } from "./RegionConfig.ts"
 import { Deployment } from "./RolloutState.ts"
 
 const Applied = Schema.Struct({
-  [annotations.generation]: Schema.NumberFromString.pipe(Schema.decodeTo(Generation)),
+  [annotations.generation]: Schema.FiniteFromString.pipe(Schema.decodeTo(Generation)),
   [annotations.commit]: CommitSha
 })
 

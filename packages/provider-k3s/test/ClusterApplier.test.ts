@@ -57,7 +57,7 @@ const containerOf = (live: LiveObject) =>
   Effect.map(Schema.decodeUnknownEffect(Image)(live), ({ spec }) => spec.template.spec.containers[0])
 
 const receiptOf = ({ digest, generation, image, run }: Workload, secretName?: string): Receipt =>
-  Schema.decodeUnknownSync(Receipt)({
+  Schema.decodeSync(Receipt)({
     commit: image.commit,
     image: {
       registry: image.registry,

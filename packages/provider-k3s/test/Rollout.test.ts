@@ -82,12 +82,11 @@ describe.skipIf(!isReady)(titled("a rollout in a region", isReady, needs), () =>
         const { host } = new URL(probe?.url ?? "")
         const { request } = yield* Effect.promise(() => import("undici"))
         const answers: Array<number> = []
-        const load = yield* Effect.promise(() =>
-          request(ingress ?? "", { headers: { host } }).then(async ({ body, statusCode }) => {
-            await body.dump()
-            answers.push(statusCode)
-          })
-        ).pipe(Effect.andThen(Effect.sleep("10 millis")), Effect.forever, Effect.forkScoped)
+        const load = yield* Effect.promise(async () => {
+          const { body, statusCode } = await request(ingress ?? "", { headers: { host } })
+          await body.dump()
+          answers.push(statusCode)
+        }).pipe(Effect.andThen(Effect.sleep("10 millis")), Effect.forever, Effect.forkScoped)
         const seen: Array<string> = []
         yield* applier.logs(target, { follow: true, tail: 10 }).pipe(
           Stream.runForEach(({ line }) => Effect.sync(() => seen.push(line))),

@@ -148,9 +148,7 @@ export const make = Effect.fnUntraced(function* (
         const answer = yield* open(request, abort.signal, false)
         const body = yield* Effect.tryPromise({ try: () => answer.body.text(), catch: unreachable })
         if (answer.statusCode >= 300)
-          return yield* Effect.fail(
-            failureOf(nameOf(request.ref), request.ref.namespace, answer.statusCode, body)
-          )
+          return yield* failureOf(nameOf(request.ref), request.ref.namespace, answer.statusCode, body)
         return body
       })
     ).pipe(Effect.retry({ schedule: retries, while: isUnreachable }))
@@ -230,7 +228,7 @@ export const make = Effect.fnUntraced(function* (
           const answer = yield* open({ method: "GET", ref, subresource, query }, abort.signal, true)
           if (answer.statusCode >= 300) {
             const body = yield* Effect.tryPromise({ try: () => answer.body.text(), catch: unreachable })
-            return yield* Effect.fail(failureOf(nameOf(ref), ref.namespace, answer.statusCode, body))
+            return yield* failureOf(nameOf(ref), ref.namespace, answer.statusCode, body)
           }
           return Stream.fromAsyncIterable<Uint8Array, ApiFailure>(answer.body, unreachable)
         })

@@ -67,7 +67,7 @@ export const watch = <A>(
       const { object, type } = yield* decodeAs(WatchLine)(line)
       if (type === "ERROR") {
         const { code } = yield* decodeAs(ErrorObject)(object)
-        return yield* Effect.fail(failureOf(nameOf(ref), ref.namespace, code, JSON.stringify(object)))
+        return yield* failureOf(nameOf(ref), ref.namespace, code, JSON.stringify(object))
       }
       if (type === "BOOKMARK") {
         version = (yield* decodeAs(BookmarkObject)(object)).metadata.resourceVersion

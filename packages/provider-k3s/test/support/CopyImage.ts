@@ -40,7 +40,7 @@ export const copyImage: (
   const { headers, text } = yield* ask(`${registry}/v2/${from}/manifests/${reference}`, {
     headers: { accept }
   })
-  const manifest = yield* Schema.decodeUnknownEffect(Schema.fromJsonString(Manifest))(text)
+  const manifest = yield* Schema.decodeEffect(Schema.fromJsonString(Manifest))(text)
   for (const { digest } of manifest.manifests ?? []) yield* copyImage(registry, from, to, digest)
   for (const { digest } of [
     ...(manifest.config === undefined ? [] : [manifest.config]),
