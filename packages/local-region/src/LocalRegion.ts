@@ -16,9 +16,16 @@ import * as Bundle from "./Bundle.ts"
 import { dataFolder, defaultCacheFolder, defaultDataFolder } from "./DataFolder.ts"
 import type { ExistingParts } from "./Existing.ts"
 import * as FileLock from "./FileLock.ts"
-import { LocalRegionError, type LocalRegionReason, MachineUnsuitable } from "./LocalRegionError.ts"
+import {
+  LocalRegionError,
+  type LocalRegionReason,
+  MachineUnsuitable,
+  ToolUnavailable
+} from "./LocalRegionError.ts"
 import type { RegionEvent } from "./RegionEvent.ts"
 import type { RegionEndpoints } from "./RegionState.ts"
+import * as Toolchain from "./Toolchain.ts"
+import { extraTools, goTools } from "./Tools.ts"
 import * as Up from "./Up.ts"
 
 export interface RegionOptions {
@@ -55,6 +62,11 @@ export class LocalRegion extends Context.Service<
     /** Ends every process of the region and removes what it left; its data stays. Down already: does nothing. */
     readonly down: (options?: RegionOptions) => Effect.Effect<void, LocalRegionError>
     readonly status: (options?: RegionOptions) => Effect.Effect<RegionStatus, LocalRegionError>
+    /** The folder of a tool's programs (`kubectl`, or one of the region's own); compiled first where it is missing. */
+    readonly tool: (
+      name: string,
+      options?: Pick<UpOptions, "cacheFolder" | "onEvent">
+    ) => Effect.Effect<string, LocalRegionError>
     /** The servers' logs, as `tail` gives them. */
     readonly logs: (options?: LogOptions) => Stream.Stream<string, LocalRegionError>
   }
@@ -139,6 +151,24 @@ export class LocalRegion extends Context.Service<
         }).pipe(finish("status"))
       })
 
+      const tool = Effect.fn("LocalRegion.tool")(function* (
+        name: string,
+        options?: Pick<UpOptions, "cacheFolder" | "onEvent">
+      ) {
+        const cache = options?.cacheFolder ?? defaultCacheFolder()
+        return yield* Effect.gen(function* () {
+          const wanted = [...goTools, ...extraTools].filter((each) => each.name === name)
+          const plan = yield* Toolchain.plan(cache, wanted)
+          const folder = plan.folders[name]
+          if (wanted.length === 0 || folder === undefined) {
+            const names = [...goTools, ...extraTools].map((each) => each.name).join(", ")
+            return yield* new ToolUnavailable({ tool: name, advice: `the tools are ${names}` })
+          }
+          yield* Toolchain.buildAll(cache, plan.toBuild, options?.onEvent ?? (() => Effect.void))
+          return folder
+        }).pipe(finish("tools"))
+      })
+
       const logs = (options: LogOptions = {}) =>
         Stream.unwrap(
           Effect.gen(function* () {
@@ -172,7 +202,7 @@ export class LocalRegion extends Context.Service<
           }).pipe(finish("logs"))
         )
 
-      return LocalRegion.of({ up, down, status, logs })
+      return LocalRegion.of({ up, down, status, tool, logs })
     })
   )
 }

@@ -75,11 +75,13 @@ const program = Effect.gen(function* () {
       return yield* print("the region is down")
     case "status":
       return yield* print(JSON.stringify(yield* region.status(folders), undefined, 2))
+    case "tool":
+      return yield* print(yield* region.tool(positionals[1] ?? "", { cacheFolder: folders.cacheFolder }))
     case "supervise":
       return yield* supervise(folders.dataFolder)
     default:
       process.exitCode = 2
-      return yield* print("usage: main.ts up|down|status [--data FOLDER] [--cache FOLDER]")
+      return yield* print("usage: main.ts up|down|status|tool NAME [--data FOLDER] [--cache FOLDER]")
   }
 })
 
