@@ -83,6 +83,7 @@ export const seed = Effect.fn("BaseImages.seed")(
     )
     let missing = yield* findMissing
     if (missing.length > 0) {
+      yield* Machine.prepare()
       yield* onProgress({
         _tag: "BaseImagesProgress",
         message: "waiting for the folder of layers",
