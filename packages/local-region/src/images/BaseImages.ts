@@ -68,7 +68,7 @@ const isolated = [
   "--mount-proc"
 ]
 
-/** Makes what is not kept yet (about a minute on two cores), and pushes what the registry lacks (seconds). */
+/** Makes what is not kept yet (one to three minutes on two cores), and pushes what the registry lacks (seconds). */
 export const seed = Effect.fn("BaseImages.seed")(
   function* (options: SeedOptions) {
     const onProgress = options.onProgress ?? (() => Effect.void)
