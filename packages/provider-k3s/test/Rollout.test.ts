@@ -174,7 +174,7 @@ describe.skipIf(!isReady)(titled("a rollout in a region", isReady, needs), () =>
     )
     fails(
       "says that the quota is too small",
-      { run: { memory: "16Gi", replicas: 3 } },
+      { run: { command: serve("echo hi"), memory: "16Gi", replicas: 3 } },
       "QuotaExceeded",
       "32Gi",
       30

@@ -103,6 +103,8 @@ export const make = Effect.fnUntraced(function* (
     Effect.sync(
       () =>
         new Agent({
+          // undici 8.12 would take HTTP/2, and there a request on a connection that is reset may hang until its timeout.
+          allowH2: false,
           connect: { ...access.tls, timeout: 5_000 },
           headersTimeout: answerTimeout,
           bodyTimeout: answerTimeout,
