@@ -95,7 +95,7 @@ const podSpec = (workload: Workload, region: RegionConfig, secretName: string | 
           timeoutSeconds: 5,
           failureThreshold: run.rolloutSeconds ?? defaultRolloutSeconds
         },
-        readinessProbe: { ...action, periodSeconds: 2, timeoutSeconds: 5, failureThreshold: 3 },
+        readinessProbe: { ...action, periodSeconds: 1, timeoutSeconds: 5, failureThreshold: 3 },
         livenessProbe: { ...action, periodSeconds: 10, timeoutSeconds: 10, failureThreshold: 6 },
         lifecycle: { preStop: { sleep: { seconds: drainSeconds } } }
       }
