@@ -157,7 +157,7 @@ export const make = Effect.fnUntraced(function* (
 
   const json = <A>(schema: Schema.Decoder<A>, request: Request) =>
     Effect.flatMap(text(request), (body) =>
-      Schema.decodeUnknownEffect(Schema.fromJsonString(schema))(body).pipe(
+      Schema.decodeEffect(Schema.fromJsonString(schema))(body).pipe(
         Effect.mapError(
           (error) => new UnexpectedAnswer({ object: nameOf(request.ref), detail: error.message })
         )
