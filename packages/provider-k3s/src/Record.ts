@@ -31,6 +31,8 @@ import { retryConflicts } from "./Retry.ts"
 export interface Claim {
   readonly generation: Generation
   readonly commit: CommitSha
+  /** Whether it wants an Ingress. */
+  readonly isPublic: boolean
   readonly restoring: boolean
 }
 
@@ -40,6 +42,8 @@ export interface ServiceRecord {
   readonly generation: Generation
   readonly commit: CommitSha
   readonly token: number
+  /** Whether the newest deploy wants an Ingress: an older one that made one takes it back otherwise. */
+  readonly isPublic: boolean
   /** The commit whose deploy, of this generation, was returned from. */
   readonly restoredFrom: CommitSha | undefined
   /** Newest first. */
@@ -57,6 +61,7 @@ const RecordObject = Schema.Struct({
       [annotations.generation]: Schema.FiniteFromString.pipe(Schema.decodeTo(Generation)),
       [annotations.commit]: CommitSha,
       [annotations.fence]: Schema.FiniteFromString.pipe(Schema.decodeTo(Schema.Int)),
+      [annotations.public]: Schema.optionalKey(Schema.Literals(["true", "false"])),
       [annotations.restoredFrom]: Schema.optionalKey(CommitSha)
     })
   }),
@@ -94,6 +99,7 @@ export const recordManifest = Effect.fnUntraced(function* (
         [annotations.generation]: String(record.generation),
         [annotations.commit]: record.commit,
         [annotations.fence]: String(record.token),
+        [annotations.public]: String(record.isPublic),
         ...(record.restoredFrom === undefined ? {} : { [annotations.restoredFrom]: record.restoredFrom })
       }
     },
@@ -124,6 +130,7 @@ const decode = Effect.fnUntraced(function* (
     generation: metadata.annotations[annotations.generation],
     commit: metadata.annotations[annotations.commit],
     token: metadata.annotations[annotations.fence],
+    isPublic: metadata.annotations[annotations.public] !== "false",
     restoredFrom: metadata.annotations[annotations.restoredFrom],
     receipts: data[receiptsKey]
   }
@@ -147,7 +154,7 @@ const fenceOf = (target: ServiceTarget, { generation, token, uid }: ServiceRecor
 /** What of a record a claim writes; undefined when it is claimed already by the same deploy. */
 const claimed = (
   record: ServiceRecord | undefined,
-  { commit, generation, restoring }: Claim
+  { commit, generation, isPublic, restoring }: Claim
 ): Effect.Effect<
   Omit<ServiceRecord, "uid" | "resourceVersion"> | undefined,
   SupersededByNewer | GenerationTaken
@@ -157,6 +164,7 @@ const claimed = (
       generation,
       commit,
       token: (record?.token ?? 0) + 1,
+      isPublic,
       restoredFrom,
       receipts: record?.receipts ?? []
     })

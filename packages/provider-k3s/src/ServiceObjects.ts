@@ -1,5 +1,11 @@
 /** ServiceObjects: the objects of one service, from the claim of its record to the removal of what it no longer wants. */
-import { type Applied, ObjectInvalid, ObjectNotOwned, type Workload } from "@mcpdeploy/core/ClusterApplier"
+import {
+  type Applied,
+  type ObjectChange,
+  ObjectInvalid,
+  ObjectNotOwned,
+  type Workload
+} from "@mcpdeploy/core/ClusterApplier"
 import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import * as Effect from "effect/Effect"
 import { applyObjects, type ApplyOptions, type Change, planObjects } from "./Apply.ts"
@@ -98,33 +104,41 @@ const touchSecret = Effect.fnUntraced(
   (effect, _api, _target, name) => retryConflicts(effect, `Secret ${name}`)
 )
 
-/**
- * An older deploy may make an Ingress after a newer one has found none to remove: it takes it back when it learns that it
- * is no longer the newest.
- */
-const takeBackIngress = (api: KubernetesApi, changes: ReadonlyArray<Change>) =>
-  Effect.forEach(
-    changes.filter(({ action, ref }) => action === "create" && ref.kind === kinds.Ingress),
-    ({ after, ref }) => deleteRead(api, ref, after),
-    { discard: true }
-  )
-
-const removeIngress = Effect.fnUntraced(function* (api: KubernetesApi, target: ServiceTarget, fence: number) {
-  const items = yield* listOf(api, target, kinds.Ingress)
-  const unwanted = items.filter((live) => fenceOf(live) <= fence)
-  yield* Effect.forEach(
-    unwanted,
-    (live) =>
-      deleteRead(api, { kind: kinds.Ingress, namespace: target.namespace, name: live.metadata.name }, live),
-    { discard: true }
-  )
-  return yield* Effect.forEach(unwanted, (live) =>
-    objectChange(
-      { kind: kinds.Ingress, namespace: target.namespace, name: live.metadata.name },
-      live,
-      undefined
+/** Deletes the service's Ingresses that were written with a token of at most `token`, until there is none. */
+const removeIngress = Effect.fnUntraced(
+  function* (
+    api: KubernetesApi,
+    target: ServiceTarget,
+    token: number
+  ): Effect.fn.Return<ReadonlyArray<ObjectChange>, Failure> {
+    const items = yield* listOf(api, target, kinds.Ingress)
+    const refOf = (live: LiveObject): ObjectRef => ({
+      kind: kinds.Ingress,
+      namespace: target.namespace,
+      name: live.metadata.name
+    })
+    return yield* Effect.forEach(
+      items.filter((live) => fenceOf(live) <= token),
+      Effect.fnUntraced(function* (live) {
+        const { resourceVersion, uid } = live.metadata
+        // A Conflict is tried again: the ingress controller may just have written the status.
+        yield* api
+          .delete(refOf(live), { propagation: "Background", precondition: { uid, resourceVersion } })
+          .pipe(Effect.catchTag("NotFound", () => Effect.void))
+        return yield* objectChange(refOf(live), live, undefined)
+      })
     )
-  )
+  },
+  (effect, _api, target) => retryConflicts(effect, `Ingress ${target.service}`)
+)
+
+/**
+ * An older deploy may make an Ingress after a newer one that wants none has looked. When it learns that it is no longer the
+ * newest, it takes it back; one that the newer deploy wants is left to that.
+ */
+const takeBackIngress = Effect.fnUntraced(function* (api: KubernetesApi, target: ServiceTarget) {
+  const record = yield* Record.read(api, target)
+  if (record !== undefined && !record.isPublic) yield* removeIngress(api, target, record.token)
 })
 
 /** Applies the project's and the service's objects. Pods come after the policies that confine them. */
@@ -142,7 +156,12 @@ export const applyService = Effect.fnUntraced(function* (
   const [shared, fence, key] = yield* Effect.all(
     [
       applyObjects(api, projectManifests(owner, region)),
-      Record.claim(api, target, { generation, commit: image.commit, restoring }),
+      Record.claim(api, target, {
+        generation,
+        commit: image.commit,
+        isPublic: isPublic(workload),
+        restoring
+      }),
       hasValues ? Project.namingKey(api, owner) : Effect.undefined
     ],
     { concurrency: "unbounded" }
@@ -152,9 +171,9 @@ export const applyService = Effect.fnUntraced(function* (
   const values =
     hasValues && name !== undefined ? yield* applyObjects(api, [secretManifest(workload, name)], options) : []
   if (secrets._tag === "Kept" && name !== undefined) yield* touchSecret(api, target, name, options)
-  const objects = yield* applyObjects(api, serviceManifests(workload, region, name), options)
-  yield* Record.confirm(api, target, fence).pipe(
-    Effect.tapErrorTag(["SupersededByNewer", "ServiceNotFound"], () => takeBackIngress(api, objects))
+  const objects = yield* applyObjects(api, serviceManifests(workload, region, name), options).pipe(
+    Effect.tap(() => options.confirm),
+    Effect.tapErrorTag("SupersededByNewer", () => takeBackIngress(api, target))
   )
   const removed = isPublic(workload) ? [] : yield* removeIngress(api, target, fence.token)
   return {
@@ -172,7 +191,13 @@ export const planService = Effect.fnUntraced(function* (
 ) {
   const { generation, image, target } = workload
   const exists = (yield* Project.find(api, target.owner)) !== undefined
-  if (exists) yield* Record.check(api, target, { generation, commit: image.commit, restoring: false })
+  if (exists)
+    yield* Record.check(api, target, {
+      generation,
+      commit: image.commit,
+      isPublic: isPublic(workload),
+      restoring: false
+    })
   const key = exists ? yield* Project.findNamingKey(api, target.owner) : undefined
   const hasValues = Object.keys(workload.secrets).length > 0
   // Without the project's key the name cannot be known yet.

@@ -32,6 +32,7 @@ const rendered = Effect.gen(function* () {
     generation: sample.generation,
     commit: sample.image.commit,
     token: 7,
+    isPublic: true,
     restoredFrom: undefined,
     receipts: []
   })

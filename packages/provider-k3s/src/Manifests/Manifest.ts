@@ -35,6 +35,8 @@ export const annotations = {
   fence: "mcpdeploy.dev/fence",
   /** Hash of the object as it was applied: an equal one needs no write. */
   configHash: "mcpdeploy.dev/config-hash",
+  /** On a record: whether the newest deploy wants an Ingress. */
+  public: "mcpdeploy.dev/public",
   /** On a record: the commit whose failed deploy was returned from. */
   restoredFrom: "mcpdeploy.dev/restored-from"
 } as const

@@ -73,6 +73,7 @@ export const placeholders: Readonly<Record<string, string>> = {
   digest: sample.digest,
   generation: "1700000000000",
   fence: "7",
+  public: "true",
   "record-uid": "00000000-0000-0000-0000-000000000001",
   port: "8081",
   "command-0": "node",
