@@ -121,6 +121,14 @@ export class RunSpec extends Schema.Class<RunSpec>("mcpdeploy/core/RunSpec")(
   RunFields.check(variablesAreClear)
 ) {}
 
+/** Which pushes deploy by themselves. The branch is `source.ref`; without this, every push to it does. */
+export class TriggerSpec extends Schema.Class<TriggerSpec>("mcpdeploy/core/TriggerSpec")({
+  /** Only pushes that change one of these paths (globs as in `.gitignore`, from the repository's root). */
+  paths: Schema.optionalKey(Schema.NonEmptyArray(Schema.NonEmptyString)),
+  /** false: nothing deploys by itself. */
+  enabled: Schema.optionalKey(Schema.Boolean)
+}) {}
+
 /**
  * The order in which pushes happened: of two deploys of one service the one with the greater generation wins, whatever
  * the order in which they run. Milliseconds since the epoch at the push, unless the caller has something better.
@@ -134,6 +142,7 @@ export class DeployRequest extends Schema.Class<DeployRequest>("mcpdeploy/core/D
   source: SourceSpec,
   build: BuildSpec,
   run: RunSpec,
+  trigger: Schema.optionalKey(TriggerSpec),
   generation: Generation
 }) {
   get target(): ServiceTarget {
