@@ -7,6 +7,8 @@ export default defineConfig({
       "packages/core",
       "packages/local-region",
       "packages/provider-k3s",
+      "packages/temporal-adapter",
+      "packages/temporal-contract",
       "scripts"
     ].map((root) => ({
       test: {

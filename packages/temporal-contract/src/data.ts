@@ -1,0 +1,152 @@
+/**
+ * What travels between the planes, as plain JSON. Core's Schemas encode to exactly these interfaces (a test proves it),
+ * so that whoever starts deploys needs neither core nor Effect.
+ */
+
+/** A customer's project. Names are DNS labels; together at most 63 characters in `dp-{user}-{project}`. */
+export interface Owner {
+  readonly user: string
+  readonly project: string
+}
+
+/** One service of one owner. */
+export interface ServiceTarget {
+  readonly owner: Owner
+  readonly service: string
+}
+
+export interface GitRepository {
+  /** Without credentials. */
+  readonly url: string
+  /** By reference: `env:NAME` or `file:/path` of the deployer-worker, never a value. */
+  readonly credentials?: { readonly username?: string; readonly password: string }
+  readonly submodules?: boolean
+  readonly lfs?: boolean
+}
+
+export interface SourceSpec {
+  readonly repository: GitRepository
+  /** Branch, tag, full ref name or full commit sha. */
+  readonly ref: string
+  readonly rootDirectory?: string
+}
+
+export interface BuildSpec {
+  readonly dockerfile?: string
+  readonly target?: string
+  readonly args?: { readonly [name: string]: string }
+  /** Secrets by reference. */
+  readonly secrets?: { readonly [id: string]: string }
+  readonly timeoutSeconds?: number
+}
+
+export interface RunSpec {
+  readonly port: number
+  readonly command?: readonly [string, ...ReadonlyArray<string>]
+  readonly env?: { readonly [name: string]: string }
+  /** Secrets by reference. */
+  readonly secrets?: { readonly [name: string]: string }
+  readonly replicas?: number
+  /** `500m`, `2`. */
+  readonly cpu?: string
+  /** `256Mi`, `2Gi`. */
+  readonly memory?: string
+  readonly healthCheck?: { readonly path: string }
+  readonly rolloutSeconds?: number
+  readonly public?: boolean
+}
+
+export interface TriggerSpec {
+  readonly paths?: readonly [string, ...ReadonlyArray<string>]
+  readonly enabled?: boolean
+}
+
+/** What is to be deployed. */
+export interface DeployRequest {
+  readonly owner: Owner
+  readonly service: string
+  readonly source: SourceSpec
+  readonly build: BuildSpec
+  readonly run: RunSpec
+  readonly trigger?: TriggerSpec
+  /** Of two deploys of one service the greater wins: milliseconds since the epoch at the push. */
+  readonly generation: number
+}
+
+export type DeployStep = "clone" | "build" | "push" | "deploy" | "verify" | "restore"
+
+export interface ImageRef {
+  readonly registry: string
+  readonly namespace: string
+  readonly service: string
+  readonly commit: string
+}
+
+export interface PodEvidence {
+  readonly name: string
+  readonly node: string
+  readonly digest: string
+}
+
+export interface StepTiming {
+  readonly step: DeployStep
+  readonly durationMs: number
+}
+
+/** The evidence of a deploy: what runs, from which commit, and how that was seen. */
+export interface Receipt {
+  readonly commit: string
+  readonly image: ImageRef
+  readonly digest: string
+  readonly buildKey: string
+  readonly generation: number
+  readonly source: SourceSpec
+  readonly build: BuildSpec
+  readonly run: RunSpec
+  readonly secretName?: string
+  readonly pods: ReadonlyArray<PodEvidence>
+  readonly probe?: { readonly url: string; readonly status: number; readonly durationMs: number }
+  readonly steps: ReadonlyArray<StepTiming>
+  readonly rollback?: boolean
+  /** ISO 8601. */
+  readonly deployedAt: string
+}
+
+export interface BuildOutput {
+  readonly image: ImageRef
+  readonly digest: string
+  readonly buildKey: string
+  readonly reused: boolean
+}
+
+export interface RolloutOutput {
+  readonly applied: {
+    readonly revision: string
+    readonly changes: ReadonlyArray<{
+      readonly object: string
+      readonly action: "create" | "update" | "delete" | "unchanged"
+      readonly lines: ReadonlyArray<string>
+    }>
+    readonly secretName?: string
+  }
+  readonly pods: ReadonlyArray<PodEvidence>
+}
+
+export interface VerifyInput {
+  readonly request: DeployRequest
+  readonly commit: string
+  readonly built: BuildOutput
+  readonly rollout: RolloutOutput
+  readonly timings: ReadonlyArray<StepTiming>
+}
+
+/** Where a domain stands. */
+export interface DomainStatus {
+  readonly host: string
+  readonly target: ServiceTarget
+  readonly state: "claimed" | "issuing" | "served"
+  /** What stands in the way, encoded: see `failure.ts`. */
+  readonly problem?: { readonly _tag: string }
+  /** ISO 8601. */
+  readonly validUntil?: string
+}
