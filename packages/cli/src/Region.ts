@@ -12,55 +12,15 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { internalRegistry } from "@mcpdeploy/core/domain/Image"
 import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
-import { SecretRef } from "@mcpdeploy/core/domain/Source"
 import { SecretStore } from "@mcpdeploy/core/SecretStore"
 import { dataFolder, defaultCacheFolder, defaultDataFolder } from "@mcpdeploy/local-region/DataFolder"
 import { RegionEndpoints } from "@mcpdeploy/local-region/RegionState"
+import { decodeRegionFile, type RegionFile } from "@mcpdeploy/provider-k3s/RegionFile"
 import { join } from "node:path"
 import { CommandFailed, exitCodes } from "./ExitCode.ts"
 import { root, usage } from "./commands/Root.ts"
 
-/** The file that describes a region to the command line. Paths are absolute or relative to the working directory. */
-export const RegionFile = Schema.Struct({
-  /** See `RegionConfig` of the k3s provider. */
-  cluster: Schema.Struct({
-    kubeconfig: Schema.optionalKey(Schema.String),
-    context: Schema.optionalKey(Schema.String),
-    platformDomain: PlatformDomain,
-    ingressEndpoint: Schema.optionalKey(Schema.String)
-  }),
-  buildkit: Schema.Struct({
-    address: Schema.String,
-    /** PEM files, for `tcp://` with TLS. */
-    tls: Schema.optionalKey(
-      Schema.Struct({
-        ca: Schema.String,
-        certificate: Schema.optionalKey(Schema.String),
-        key: Schema.optionalKey(Schema.String)
-      })
-    ),
-    concurrency: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThan(0)))
-  }),
-  registry: Schema.Struct({
-    endpoint: Schema.String,
-    username: Schema.optionalKey(Schema.String),
-    password: Schema.optionalKey(SecretRef)
-  }),
-  git: Schema.optionalKey(
-    Schema.Struct({
-      allowFile: Schema.optionalKey(Schema.Boolean),
-      privateHosts: Schema.optionalKey(Schema.Array(Schema.String))
-    })
-  )
-})
-export type RegionFile = typeof RegionFile.Type
-
-const decodeRegionFile = Schema.decodeUnknownEffect(Schema.fromJsonString(RegionFile), {
-  errors: "all",
-  onExcessProperty: "error"
-})
 const decodeEndpoints = Schema.decodeUnknownEffect(Schema.fromJsonString(RegionEndpoints))
 
 /** The folder of the local region. */
@@ -130,41 +90,13 @@ export const clusterLayer = Layer.unwrap(
 /** Everything that a deploy needs. */
 export const pipelineLayer = Layer.unwrap(
   Effect.gen(function* () {
-    const { buildkit, cluster, git, registry } = yield* regionFile
-    const fs = yield* FileSystem.FileSystem
-    const [{ RegionConfig }, { regionLayer }] = yield* Effect.promise(() =>
-      Promise.all([
-        import("@mcpdeploy/provider-k3s/RegionConfig"),
-        import("@mcpdeploy/provider-k3s/K3sRegion")
-      ])
+    const file = yield* regionFile
+    const { regionOf } = yield* Effect.promise(() => import("@mcpdeploy/provider-k3s/K3sRegion"))
+    return yield* usage(
+      regionOf(file, {
+        gitCacheFolder: join(defaultCacheFolder(process.env), "git"),
+        buildSecretKey: yield* usage(buildSecretKey)
+      })
     )
-    const secrets = yield* SecretStore
-    const credentials =
-      registry.password === undefined
-        ? undefined
-        : { username: registry.username ?? "", password: yield* usage(secrets.resolve(registry.password)) }
-    const read = (path: string) => usage(fs.readFileString(path))
-    const tls =
-      buildkit.tls === undefined
-        ? undefined
-        : {
-            ca: yield* read(buildkit.tls.ca),
-            ...(buildkit.tls.certificate === undefined
-              ? {}
-              : { certificate: yield* read(buildkit.tls.certificate) }),
-            ...(buildkit.tls.key === undefined ? {} : { key: Redacted.make(yield* read(buildkit.tls.key)) })
-          }
-    return regionLayer({
-      cluster: new RegionConfig(cluster),
-      buildkit: {
-        address: buildkit.address,
-        concurrency: buildkit.concurrency ?? 4,
-        registryAuth: (host) => Effect.succeed(host === internalRegistry ? credentials : undefined),
-        ...(tls === undefined ? {} : { tls })
-      },
-      git: { ...git, cacheFolder: join(defaultCacheFolder(process.env), "git") },
-      registry: { url: registry.endpoint, ...(credentials === undefined ? {} : { credentials }) },
-      pipeline: { buildTimeoutSeconds: 1800, buildSecretKey: yield* usage(buildSecretKey) }
-    })
   })
 ).pipe(Layer.provideMerge(secretStore))

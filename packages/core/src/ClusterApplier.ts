@@ -19,7 +19,7 @@ import {
   ServiceName,
   ServiceTarget
 } from "./domain/Identity.ts"
-import { type PodEvidence, type ProbeEvidence, type Receipt } from "./domain/Receipt.ts"
+import type { PodEvidence, ProbeEvidence, Receipt } from "./domain/Receipt.ts"
 import { RolloutCause } from "./domain/RolloutCause.ts"
 import { CommitSha } from "./domain/Source.ts"
 
@@ -222,6 +222,13 @@ export interface Workload {
   /** Values of `run.secrets`, by environment variable. */
   readonly secrets: Readonly<Record<string, Redacted.Redacted>>
 }
+
+/** The workload that `receipt` proves, run again as `generation`. Its Secret is in the cluster already, so no values. */
+export const restoredWorkload = (
+  target: ServiceTarget,
+  { digest, image, run }: Receipt,
+  generation: Generation
+): Workload => ({ target, image, digest, generation, run, secrets: {} })
 
 /** One object's difference. `lines` is a unified diff of its YAML, secret values redacted. */
 export const ObjectChange = Schema.Struct({

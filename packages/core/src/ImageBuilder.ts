@@ -8,6 +8,7 @@ import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import { BuildFailureReason } from "./BuildFailure.ts"
+import type { UserId } from "./domain/Identity.ts"
 import { ImageDigest, type ImageRef } from "./domain/Image.ts"
 import type { RepositoryPath } from "./domain/Source.ts"
 
@@ -24,6 +25,8 @@ export class ImageBuilderError extends Schema.TaggedError<ImageBuilderError>()("
 }
 
 export interface BuildRequest {
+  /** Whose build it is: builders are shared fairly between tenants. */
+  readonly tenant: UserId
   /** Names the result: repository and, for the cache, the tenant's own service. */
   readonly image: ImageRef
   /** Absolute path of the folder that is the build's context: the checkout's root directory. */

@@ -351,7 +351,7 @@ describe.skipIf(needsDaemon !== "")(`ImageBuilder on a real buildkitd ${needsDae
     )
   })
 
-  layer(builderLayer({ concurrency: 2 }), { excludeTestServices: true })((it) => {
+  layer(builderLayer({}, 2), { excludeTestServices: true })((it) => {
     it.effect("builds as many at once as it may, the others in turn", () =>
       Effect.gen(function* () {
         let running = 0

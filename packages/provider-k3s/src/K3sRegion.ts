@@ -2,35 +2,91 @@
  * A k3s region as one layer: everything that a deploy needs, chosen in one place. Processes, the command line and tests
  * compose only this.
  */
+import { BuildSlots } from "@mcpdeploy/core/BuildSlots"
 import * as BuildkitImageBuilder from "@mcpdeploy/core/buildkit/BuildkitImageBuilder"
 import { internalRegistry } from "@mcpdeploy/core/domain/Image"
 import * as SystemGit from "@mcpdeploy/core/git/SystemGit"
 import * as OciRegistry from "@mcpdeploy/core/oci/OciRegistry"
 import { DeployRunner } from "@mcpdeploy/core/pipeline/DeployRunner"
 import { DeploySteps, type DeployStepsConfig } from "@mcpdeploy/core/pipeline/DeploySteps"
+import { SecretStore } from "@mcpdeploy/core/SecretStore"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as K3sClusterApplier from "./K3sClusterApplier.ts"
-import type { RegionConfig } from "./RegionConfig.ts"
+import { RegionConfig } from "./RegionConfig.ts"
+import type { RegionFile } from "./RegionFile.ts"
 
 export interface K3sRegionConfig {
   readonly cluster: RegionConfig
-  readonly buildkit: BuildkitImageBuilder.BuildkitConfig
+  /** `concurrency`: builds at once of this process; more wait, fairly between tenants. */
+  readonly buildkit: BuildkitImageBuilder.BuildkitConfig & { readonly concurrency: number }
   readonly git: SystemGit.SystemGitConfig
   /** The registry that images are named after, and where it is reached. */
   readonly registry: OciRegistry.RegistryAccess
   readonly pipeline: Pick<DeployStepsConfig, "buildSecretKey" | "buildTimeoutSeconds">
 }
 
-/** The services of a region: `GitSource`, `ImageBuilder`, `Registry`, `ClusterApplier`, and the pipeline over them. */
+/** The services of a region: `GitSource`, `ImageBuilder`, `Registry`, `ClusterApplier`, `BuildSlots`, and the pipeline over them. */
 export const regionLayer = ({ buildkit, cluster, git, pipeline, registry }: K3sRegionConfig) =>
   DeployRunner.layer.pipe(
     Layer.provideMerge(DeploySteps.layer({ ...pipeline, registry: internalRegistry })),
     Layer.provideMerge(
       Layer.mergeAll(
         SystemGit.layer(git),
-        BuildkitImageBuilder.layer(buildkit),
+        BuildkitImageBuilder.layer(buildkit).pipe(Layer.provideMerge(BuildSlots.layer(buildkit.concurrency))),
         OciRegistry.layer({ registries: { [internalRegistry]: registry } }),
         K3sClusterApplier.layer(cluster)
       )
     )
   )
+
+/** What a process adds to the description of a region. */
+export interface RegionProcess {
+  /** Absolute path of the folder of checkouts. */
+  readonly gitCacheFolder: string
+  /** See `DeployStepsConfig`. */
+  readonly buildSecretKey: Redacted.Redacted
+}
+
+const defaultConcurrency = 4
+const defaultBuildTimeoutSeconds = 1800
+
+/** The layer of the region that a file describes. Fails when a file or secret that it names cannot be read. */
+export const regionOf = Effect.fn("regionOf")(function* (
+  file: RegionFile,
+  { buildSecretKey, gitCacheFolder }: RegionProcess
+) {
+  const { buildkit, cluster, git, registry } = file
+  const fs = yield* FileSystem.FileSystem
+  const secrets = yield* SecretStore
+  const credentials =
+    registry.password === undefined
+      ? undefined
+      : { username: registry.username ?? "", password: yield* secrets.resolve(registry.password) }
+  const tls =
+    buildkit.tls === undefined
+      ? undefined
+      : {
+          ca: yield* fs.readFileString(buildkit.tls.ca),
+          ...(buildkit.tls.certificate === undefined
+            ? {}
+            : { certificate: yield* fs.readFileString(buildkit.tls.certificate) }),
+          ...(buildkit.tls.key === undefined
+            ? {}
+            : { key: Redacted.make(yield* fs.readFileString(buildkit.tls.key)) })
+        }
+  return regionLayer({
+    cluster: new RegionConfig(cluster),
+    buildkit: {
+      address: buildkit.address,
+      concurrency: buildkit.concurrency ?? defaultConcurrency,
+      registryAuth: (host) => Effect.succeed(host === internalRegistry ? credentials : undefined),
+      ...(tls === undefined ? {} : { tls })
+    },
+    git: { ...git, cacheFolder: gitCacheFolder },
+    registry: { url: registry.endpoint, ...(credentials === undefined ? {} : { credentials }) },
+    pipeline: { buildTimeoutSeconds: defaultBuildTimeoutSeconds, buildSecretKey }
+  })
+})

@@ -5,7 +5,7 @@ import * as Schema from "effect/Schema"
 import { Argument, Command, Flag } from "effect/cli"
 import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import { Receipt } from "@mcpdeploy/core/domain/Receipt"
-import { rollback as rollbackTo } from "@mcpdeploy/core/pipeline/Rollback"
+import { nextGeneration, rollback as rollbackTo } from "@mcpdeploy/core/pipeline/Rollback"
 import { CommandFailed, exitCodes } from "../ExitCode.ts"
 import { clusterLayer } from "../Region.ts"
 import { oneTarget, orFail, print } from "./Root.ts"
@@ -30,7 +30,11 @@ export const rollback = Command.make(
   },
   Effect.fn("rollback")(function* ({ service: name, to }) {
     const target = yield* oneTarget(name)
-    const receipt = yield* orFail(rollbackTo(target, Option.getOrUndefined(to)))
+    const receipt = yield* orFail(
+      Effect.flatMap(nextGeneration(target), (generation) =>
+        rollbackTo({ target, commit: Option.getOrUndefined(to), generation })
+      )
+    )
     yield* print(`${target} runs commit ${receipt.commit} again`, yield* Effect.orDie(encodeReceipt(receipt)))
   })
 ).pipe(

@@ -2,9 +2,9 @@
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { type BuildFailureReason, type BuilderAddressInvalid, BuilderUnreachable } from "../BuildFailure.ts"
+import { BuildSlots } from "../BuildSlots.ts"
 import { type BuildEvent, type BuildRequest, ImageBuilder, ImageBuilderError } from "../ImageBuilder.ts"
 import { type BuildkitTls, endpointOf } from "./Address.ts"
 import { type Builder, type Heartbeat, runBuild } from "./Build.ts"
@@ -23,8 +23,6 @@ export interface BuildkitConfig {
   readonly address: string
   /** TLS for `tcp://`; with a client certificate it is mutual. */
   readonly tls?: BuildkitTls
-  /** Builds that run at once; more wait in the order in which they came. */
-  readonly concurrency: number
   /** What the daemon logs in with at a registry, by the registry's host. None when absent. */
   readonly registryAuth?: (host: string) => Effect.Effect<RegistryCredentials | undefined>
   /** Notices a daemon that hangs. Default: every 10 s it must answer within 10 s, or when asked once more. */
@@ -38,8 +36,8 @@ const answerDeadline = "10 seconds"
 const defaultHeartbeat: Heartbeat = { intervalSeconds: 10, timeoutSeconds: 10 }
 const defaultCancelSeconds = 15
 
-/** Builds on one daemon. The connection is opened when it is first needed. */
-export const layer = (config: BuildkitConfig): Layer.Layer<ImageBuilder, BuilderAddressInvalid> =>
+/** Builds on one daemon, as many at once as there are {@link BuildSlots}. The connection is opened when it is first needed. */
+export const layer = (config: BuildkitConfig): Layer.Layer<ImageBuilder, BuilderAddressInvalid, BuildSlots> =>
   Layer.effect(
     ImageBuilder,
     Effect.gen(function* () {
@@ -51,7 +49,7 @@ export const layer = (config: BuildkitConfig): Layer.Layer<ImageBuilder, Builder
         credentials: config.registryAuth ?? (() => Effect.undefined),
         cancelSeconds: config.cancelSeconds ?? defaultCancelSeconds
       }
-      const slots = yield* Semaphore.make(config.concurrency)
+      const slots = yield* BuildSlots
 
       const unreachable = (detail: string) => new BuilderUnreachable({ address: config.address, detail })
       const finishedBuild = (prefix: string) =>
@@ -71,13 +69,10 @@ export const layer = (config: BuildkitConfig): Layer.Layer<ImageBuilder, Builder
           return Stream.succeed<BuildEvent>({ _tag: "Built", digest: finished.value, reused: true })
         }
         const started = Stream.unwrap(runBuild(builder, request, root, prefix))
-        const free = yield* Effect.acquireRelease(Semaphore.takeIfAvailable(slots, 1), (taken) =>
-          taken ? Semaphore.release(slots, 1) : Effect.void
-        )
-        if (free) return started
+        if (yield* slots.takeIfFree(request.tenant)) return started
         const waiting: BuildEvent = { _tag: "BuildProgress", message: "waiting for a free builder" }
         return Stream.succeed(waiting).pipe(
-          Stream.concat(Stream.unwrap(Effect.as(Semaphore.takeScoped(slots, 1), started)))
+          Stream.concat(Stream.unwrap(Effect.as(slots.take(request.tenant), started)))
         )
       })
 

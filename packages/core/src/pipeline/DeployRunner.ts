@@ -13,7 +13,8 @@ import * as Semaphore from "effect/Semaphore"
 import type { DeployRequest, Generation } from "../domain/DeployRequest.ts"
 import type { DeployError } from "./DeployError.ts"
 import { DeploySteps } from "./DeploySteps.ts"
-import { type Deploy, deploy, type DeployOutcome, Superseded } from "./Orchestration.ts"
+import { type DeployOutcome, Superseded } from "./DeployOutcome.ts"
+import { type Deploy, deploy } from "./Orchestration.ts"
 
 /** What is known of a service's deploys while at least one of them is under way. */
 interface Lane {

@@ -10,7 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import { type Applied, ClusterApplier, type Workload } from "../ClusterApplier.ts"
+import { type Applied, ClusterApplier, restoredWorkload, type Workload } from "../ClusterApplier.ts"
 import { buildKey } from "../domain/BuildKey.ts"
 import { type DeployStep, emit } from "../domain/DeployEvent.ts"
 import type { DeployRequest } from "../domain/DeployRequest.ts"
@@ -133,6 +133,7 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
       const solve = (acceptFinished: boolean) =>
         builder
           .build({
+            tenant: request.owner.user,
             image,
             context,
             ...inputs,
@@ -216,22 +217,12 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
       return { output, summary: "no deploy has succeeded before, nothing to return to" }
     }
     const applied: Applied = yield* cluster.restore(request.target, last, request.generation)
-    yield* cluster.awaitRollout(restoredWorkload(request, last), applied)
+    yield* cluster.awaitRollout(restoredWorkload(request.target, last, request.generation), applied)
     const output: Steps.RestoreOutput = { restored: last.commit }
     return { output, summary: `commit ${last.commit.slice(0, 12)} runs again` }
   }, reported("restore"))
 
   return DeploySteps.of({ clone, build, push, deploy, verify, restore })
-})
-
-/** What `awaitRollout` needs of a restored workload: its Secret is there already, so no values. */
-const restoredWorkload = (request: DeployRequest, receipt: Receipt): Workload => ({
-  target: request.target,
-  image: receipt.image,
-  digest: receipt.digest,
-  generation: request.generation,
-  run: receipt.run,
-  secrets: {}
 })
 
 const short = (digest: ImageDigest): string => digest.slice(0, "sha256:".length + 12)

@@ -2,22 +2,40 @@
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import { ClusterApplier, type Workload } from "../ClusterApplier.ts"
+import { ClusterApplier, restoredWorkload } from "../ClusterApplier.ts"
 import { Generation } from "../domain/DeployRequest.ts"
 import type { ServiceTarget } from "../domain/Identity.ts"
 import { Receipt } from "../domain/Receipt.ts"
 import { NoSuchReceipt } from "./DeployError.ts"
 import { evidence } from "./Evidence.ts"
 
+/** What to return to, and the rollback's own place in the order of the service's deploys. */
+export interface Rollback {
+  readonly target: ServiceTarget
+  /** A commit's name or its beginning. Absent: the newest deploy whose image differs from what was deployed last. */
+  readonly commit?: string | undefined
+  readonly generation: Generation
+}
+
+/** A generation that is newer than every deploy that has succeeded. */
+export const nextGeneration = Effect.fn("nextGeneration")(function* (target: ServiceTarget) {
+  const cluster = yield* ClusterApplier
+  const [last] = yield* cluster.history(target)
+  return Generation.make(Math.max(yield* Clock.currentTimeMillis, (last?.generation ?? 0) + 1))
+})
+
 /**
- * Returns `target` to the newest receipt whose commit begins with `commit`, or without one to the newest whose image
- * differs from what was deployed last. The new receipt is the result. Needs no source and no build: the image is in
- * the registry, the Secret in the cluster.
+ * Returns a service to the newest receipt of the wanted commit. The new receipt is the result. Needs no source and no
+ * build: the image is in the registry, the Secret in the cluster. Repeated with the same generation it converges: what
+ * was recorded is returned as it is.
  */
-export const rollback = Effect.fn("rollback")(function* (target: ServiceTarget, commit: string | undefined) {
+export const rollback = Effect.fn("rollback")(function* ({ commit, generation, target }: Rollback) {
   const cluster = yield* ClusterApplier
   const startedAt = yield* Clock.currentTimeMillis
-  const receipts = yield* cluster.history(target)
+  const history = yield* cluster.history(target)
+  const done = history.find((receipt) => receipt.generation === generation && receipt.rollback === true)
+  if (done !== undefined) return done
+  const receipts = history.filter((receipt) => receipt.generation < generation)
   const last = receipts[0]
   const wanted = receipts.find((receipt) =>
     commit === undefined ? receipt.digest !== last?.digest : receipt.commit.startsWith(commit)
@@ -25,16 +43,8 @@ export const rollback = Effect.fn("rollback")(function* (target: ServiceTarget, 
   if (last === undefined || wanted === undefined) {
     return yield* new NoSuchReceipt({ wanted: commit ?? "an earlier image" })
   }
-  const generation = Generation.make(Math.max(startedAt, last.generation + 1))
   const applied = yield* cluster.restore(target, wanted, generation)
-  const workload: Workload = {
-    target,
-    image: wanted.image,
-    digest: wanted.digest,
-    generation,
-    run: wanted.run,
-    secrets: {}
-  }
+  const workload = restoredWorkload(target, wanted, generation)
   const pods = yield* cluster.awaitRollout(workload, applied)
   const deployedFor = (yield* Clock.currentTimeMillis) - startedAt
   const probe = yield* evidence(workload, pods)

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { type BuildkitConfig, layer } from "@mcpdeploy/core/buildkit/BuildkitImageBuilder"
+import type { BuildkitConfig } from "@mcpdeploy/core/buildkit/BuildkitImageBuilder"
 import { ImageRef, RegistryName } from "@mcpdeploy/core/domain/Image"
 import { type BuildRequest, ImageBuilder } from "@mcpdeploy/core/ImageBuilder"
 import * as Effect from "effect/Effect"
@@ -12,6 +12,7 @@ import * as http from "node:http"
 import * as net from "node:net"
 import * as path from "node:path"
 import {
+  builderLayer,
   builtIn,
   daemonAddress,
   eventsOf,
@@ -106,13 +107,12 @@ const passwordedRegistry = (username: string, password: string) =>
 
 const config = (address: string, more: Partial<BuildkitConfig> = {}): BuildkitConfig => ({
   address,
-  concurrency: 4,
   cancelSeconds: 2,
   heartbeat: { intervalSeconds: 0.5, timeoutSeconds: 0.5 },
   ...more
 })
 const build = (context: string, settings: BuildkitConfig, to = image()) =>
-  eventsOf(request(context, { image: to })).pipe(Effect.provide(layer(settings)))
+  eventsOf(request(context, { image: to })).pipe(Effect.provide(builderLayer(settings)))
 
 /** A build during which something happens: as soon as its first step is seen (and again, which changes nothing). */
 const whenBegun = (asked: BuildRequest, settings: BuildkitConfig, happens: Effect.Effect<void>) =>
@@ -122,7 +122,7 @@ const whenBegun = (asked: BuildRequest, settings: BuildkitConfig, happens: Effec
       Stream.tap((event) => (event._tag === "BuildVertex" ? happens : Effect.void)),
       Stream.runDrain
     )
-  }).pipe(Effect.provide(layer(settings)))
+  }).pipe(Effect.provide(builderLayer(settings)))
 
 const openssl = (folderPath: string, ...args: ReadonlyArray<string>) =>
   execFileSync("openssl", args, { cwd: folderPath, stdio: "pipe" })
@@ -220,7 +220,7 @@ describe.skipIf(needsOwn !== "")(`ImageBuilder and a daemon in trouble ${needsOw
       assert(error._tag === "ImageBuilderError" && error.reason._tag === "BuilderUnreachable", error.message)
       assert.isTrue(error.retryable)
       yield* start
-      builtIn(yield* eventsOf(asked).pipe(Effect.provide(layer(config(address)))))
+      builtIn(yield* eventsOf(asked).pipe(Effect.provide(builderLayer(config(address)))))
     }).pipe(Effect.scoped)
   )
 
@@ -304,7 +304,9 @@ describe.skipIf(needsDaemon !== "")(`ImageBuilder and its own end ${needsDaemon}
         Effect.timeout("10 seconds")
       )
       fs.writeFileSync(path.join(context, "wait"), "")
-      builtIn(yield* eventsOf(request(context)).pipe(Effect.provide(layer(config(daemonAddress ?? "")))))
+      builtIn(
+        yield* eventsOf(request(context)).pipe(Effect.provide(builderLayer(config(daemonAddress ?? ""))))
+      )
     }).pipe(Effect.scoped)
   )
 
@@ -320,7 +322,7 @@ describe.skipIf(needsDaemon !== "")(`ImageBuilder and its own end ${needsDaemon}
         Stream.runDrain
       )
       assert.isFalse(isRunning(`sleep\0${marker}`))
-    }).pipe(Effect.scoped, Effect.provide(layer(config(daemonAddress ?? ""))))
+    }).pipe(Effect.scoped, Effect.provide(builderLayer(config(daemonAddress ?? ""))))
   )
 
   it.live("an address where nothing listens, or that is none, is said to be so", () =>

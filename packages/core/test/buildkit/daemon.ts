@@ -1,12 +1,14 @@
 /** What the tests against real servers share: the daemon, contexts made on the fly, and builds with short requests. */
 import { strict as assert } from "node:assert"
 import type { BuildFailureReason } from "@mcpdeploy/core/BuildFailure"
+import { BuildSlots } from "@mcpdeploy/core/BuildSlots"
 import { type BuildkitConfig, layer } from "@mcpdeploy/core/buildkit/BuildkitImageBuilder"
 import { ImageRef, internalRegistry } from "@mcpdeploy/core/domain/Image"
-import { Namespace, ServiceName } from "@mcpdeploy/core/domain/Identity"
+import { Namespace, ServiceName, UserId } from "@mcpdeploy/core/domain/Identity"
 import { CommitSha, RepositoryPath } from "@mcpdeploy/core/domain/Source"
 import { type BuildEvent, type BuildRequest, type Built, ImageBuilder } from "@mcpdeploy/core/ImageBuilder"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { randomBytes } from "node:crypto"
@@ -54,6 +56,7 @@ export const request = (context: string, more: Partial<BuildRequest> = {}): Buil
   image: newImage(),
   context,
   dockerfile: RepositoryPath.make("Dockerfile"),
+  tenant: UserId.make("test"),
   args: {},
   secrets: {},
   buildKey: unique(),
@@ -80,8 +83,8 @@ export const statesIn = (events: ReadonlyArray<BuildEvent>): ReadonlyArray<strin
 export const reasonOf = (asked: BuildRequest): Effect.Effect<BuildFailureReason, unknown, ImageBuilder> =>
   Effect.map(Effect.flip(eventsOf(asked)), ({ reason }) => reason)
 
-export const builderLayer = (more: Partial<BuildkitConfig> = {}) =>
-  layer({ address: daemonAddress ?? "unix:///nowhere", concurrency: 8, ...more })
+export const builderLayer = (more: Partial<BuildkitConfig> = {}, slots = 8) =>
+  layer({ address: daemonAddress ?? "unix:///nowhere", ...more }).pipe(Layer.provide(BuildSlots.layer(slots)))
 
 interface Manifest {
   readonly layers: ReadonlyArray<{ readonly digest: string }>
