@@ -10,7 +10,7 @@ import { internalRegistry, ImageDigest, ImageRef } from "@mcpdeploy/core/domain/
 import { Generation } from "@mcpdeploy/core/domain/DeployRequest"
 import { GitRef } from "@mcpdeploy/core/domain/Source"
 import { GitSource } from "@mcpdeploy/core/GitSource"
-import { DeployOutcome } from "@mcpdeploy/core/pipeline/Orchestration"
+import { DeployOutcome } from "@mcpdeploy/core/pipeline/DeployOutcome"
 import { DeployRunner } from "@mcpdeploy/core/pipeline/DeployRunner"
 import { Registry } from "@mcpdeploy/core/Registry"
 import { SecretStore } from "@mcpdeploy/core/SecretStore"

@@ -5,7 +5,7 @@ import { get } from "node:http"
 import { tmpdir } from "node:os"
 import { dirname, join } from "node:path"
 import { DeployEvent } from "@mcpdeploy/core/domain/DeployEvent"
-import { DeployOutcome } from "@mcpdeploy/core/pipeline/Orchestration"
+import { DeployOutcome } from "@mcpdeploy/core/pipeline/DeployOutcome"
 import * as Schema from "effect/Schema"
 import { describe } from "vitest"
 
