@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as K3sDomainManager from "./domains/K3sDomainManager.ts"
 import * as K3sClusterApplier from "./K3sClusterApplier.ts"
 import { RegionConfig } from "./RegionConfig.ts"
 import type { RegionFile } from "./RegionFile.ts"
@@ -37,7 +38,8 @@ export const regionLayer = ({ buildkit, cluster, git, pipeline, registry }: K3sR
         SystemGit.layer(git),
         BuildkitImageBuilder.layer(buildkit).pipe(Layer.provideMerge(BuildSlots.layer(buildkit.concurrency))),
         OciRegistry.layer({ registries: { [internalRegistry]: registry } }),
-        K3sClusterApplier.layer(cluster)
+        K3sClusterApplier.layer(cluster),
+        K3sDomainManager.layer(cluster)
       )
     )
   )

@@ -3,6 +3,7 @@ import { CpuQuantity, MemoryQuantity } from "@mcpdeploy/core/domain/DeployReques
 import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { DomainsConfig } from "./domains/DomainsConfig.ts"
 
 const Labels = Schema.Record(Schema.String, Schema.String)
 
@@ -76,6 +77,8 @@ export class RegionConfig extends Schema.Class<RegionConfig>("mcpdeploy/provider
   quota: Quota.pipe(
     Schema.withConstructorDefault(Effect.succeed({ pods: 60, services: 30, cpu: "16", memory: "32Gi" }))
   ),
+  /** Custom domains. */
+  domains: Schema.optionalKey(DomainsConfig),
   /** How long the app may take to answer through the ingress after its pods are ready. */
   probeSeconds: Schema.Finite.pipe(Schema.withConstructorDefault(Effect.succeed(30)))
 }) {}

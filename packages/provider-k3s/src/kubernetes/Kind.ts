@@ -28,7 +28,11 @@ export const kinds = {
   Deployment: kind("Deployment", "apps/v1", "deployments"),
   ReplicaSet: kind("ReplicaSet", "apps/v1", "replicasets"),
   Ingress: kind("Ingress", "networking.k8s.io/v1", "ingresses"),
-  NetworkPolicy: kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies")
+  NetworkPolicy: kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
+  Certificate: kind("Certificate", "cert-manager.io/v1", "certificates"),
+  CertificateRequest: kind("CertificateRequest", "cert-manager.io/v1", "certificaterequests"),
+  Order: kind("Order", "acme.cert-manager.io/v1", "orders"),
+  Challenge: kind("Challenge", "acme.cert-manager.io/v1", "challenges")
 } as const
 
 /** One object, or with an empty `name` all of a kind in a namespace. */
