@@ -52,6 +52,10 @@ export class GitSource extends Context.Service<
      * branch goes before a tag of the same name.
      */
     readonly resolve: (repository: GitRepository, ref: GitRef) => Effect.Effect<CommitSha, GitSourceError>
+    /** The commits that all branches name now, by full name (`refs/heads/…`), and `HEAD`: one question to the host. */
+    readonly branches: (
+      repository: GitRepository
+    ) => Effect.Effect<ReadonlyMap<string, CommitSha>, GitSourceError>
     /** The files of a commit, fetched only when they are not there yet. */
     readonly checkout: (
       repository: GitRepository,

@@ -43,3 +43,20 @@ export const resolveRef = Effect.fnUntraced(function* (
   const sha = name === undefined ? undefined : found.get(name)
   return sha ?? (yield* new RefNotFound({ ref, ...(nothingThere ? { nothingThere } : {}) }))
 })
+
+/** The commits of all branches, by full name, and of `HEAD`. */
+export const listBranches = Effect.fnUntraced(function* (
+  settings: GitSettings
+): Effect.fn.Return<ReadonlyMap<string, CommitSha>, GitReason> {
+  const found = new Map<string, CommitSha>()
+  yield* git({
+    settings,
+    args: ["ls-remote", "--quiet", "--end-of-options", settings.url.href, "HEAD", "refs/heads/*"],
+    onRecord: (record) => {
+      const [sha = "", name = ""] = record.split("\t")
+      if (isCommitSha(sha)) found.set(name, sha)
+      return undefined
+    }
+  })
+  return found
+})

@@ -13,7 +13,7 @@ import { checkGitVersion, type GitSettings } from "./GitCommand.ts"
 import { GitTimedOut, type GitReason, RepositoryMoved } from "./GitReason.ts"
 import { checkHost } from "./HostPolicy.ts"
 import { fetchLfsObjects } from "./Lfs.ts"
-import { isCommitSha, resolveRef } from "./ResolveRef.ts"
+import { isCommitSha, listBranches, resolveRef } from "./ResolveRef.ts"
 import { fetchSubmodules } from "./Submodules.ts"
 
 export interface SystemGitConfig {
@@ -136,6 +136,15 @@ export const layer = (
             if (isCommitSha(ref)) return ref
             const settings = yield* settingsFor(repository)
             return yield* followingSuffix(settings, (settings) => resolveRef(settings, ref))
+          },
+          within(resolveWithin),
+          (effect, { url }) =>
+            Effect.mapError(effect, (reason) => new GitSourceError({ operation: "resolve", url, reason }))
+        ),
+        branches: Effect.fn("GitSource.branches")(
+          function* (repository) {
+            const settings = yield* settingsFor(repository)
+            return yield* followingSuffix(settings, listBranches)
           },
           within(resolveWithin),
           (effect, { url }) =>

@@ -59,6 +59,26 @@ describe("resolve", () => {
     })
   )
 
+  it.live("names the commits of all branches and HEAD in one call", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const path = join(folder, "repos", "app.git")
+      const { commit } = makeRepository(path, { a: "1" })
+      const feature = commitFiles(path, { b: "2" }, "feature/x")
+      gitIn(path, "tag", "-a", "-m", "release", "v1", commit)
+      const server = yield* gitServer({ root: join(folder, "repos") })
+      const git = yield* makeGitSource({ cacheFolder: join(folder, "cache") })
+      assert.deepStrictEqual(
+        new Map(yield* git.branches(repositoryAt(`${server.url}/app.git`))),
+        new Map([
+          ["HEAD", sha(commit)],
+          ["refs/heads/feature/x", sha(feature)],
+          ["refs/heads/main", sha(commit)]
+        ])
+      )
+    })
+  )
+
   it.live("returns a full sha without asking the host", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder
