@@ -41,11 +41,14 @@ export const workflowIds = {
     `rollback/${serviceKey(target)}/${generation}`,
   deleteService: (target: ServiceTarget): string => `delete/${serviceKey(target)}`,
   deleteProject: (owner: Owner): string => `delete/${owner.user}/${owner.project}`,
-  domain: (host: string): string => `domain/${host}`
+  domain: (target: ServiceTarget, host: string): string => `domain/${serviceKey(target)}/${host}`
 }
 
-/** Signals of `service`: `push` takes a {@link Push}. */
-export const signals = { push: "push" } as const
+/**
+ * Signals. To `service`: `push` takes a {@link Push}; `retire` ends what runs and waits, and answers the workflow whose id
+ * it is given with `retired` when that is seen ended.
+ */
+export const signals = { push: "push", retire: "retire", retired: "retired" } as const
 
 /**
  * Queries. Of `service`: `verdict` (a {@link PushQuery} → {@link PushRecord} or null), `progress` → {@link Progress} or

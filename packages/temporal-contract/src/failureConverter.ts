@@ -1,0 +1,4 @@
+/** Loaded by Temporal's SDK by its path, also into the workflow sandbox: puts a failure's message and stack into a payload. */
+import { DefaultFailureConverter } from "@temporalio/common"
+
+export const failureConverter = new DefaultFailureConverter({ encodeCommonAttributes: true })
