@@ -34,6 +34,7 @@ const identities: ReadonlyArray<Identity> = [
   { name: "proxy", subject: "/CN=system:kube-proxy" },
   { name: "dns", subject: "/CN=system:coredns" },
   { name: "traefik", subject: "/CN=system:traefik" },
+  { name: "acme", subject: "/CN=acme", addresses: ["DNS:localhost", "IP:127.0.0.1"] },
   {
     name: "kubelet",
     subject: `/O=system:nodes/CN=system:node:${nodeName}`,

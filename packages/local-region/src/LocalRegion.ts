@@ -37,6 +37,8 @@ export interface RegionOptions {
 
 export interface UpOptions extends RegionOptions {
   readonly existing?: ExistingParts
+  /** Parts that a region has only when asked for. */
+  readonly with?: ReadonlyArray<Up.OptionalPart>
   readonly onEvent?: (event: RegionEvent) => Effect.Effect<void>
 }
 
@@ -112,7 +114,8 @@ export class LocalRegion extends Context.Service<
           {
             dataFolder: folderOf(options).root,
             cacheFolder: options.cacheFolder ?? defaultCacheFolder(),
-            ...(options.existing === undefined ? {} : { existing: options.existing })
+            ...(options.existing === undefined ? {} : { existing: options.existing }),
+            ...(options.with === undefined ? {} : { with: options.with })
           },
           options.onEvent ?? (() => Effect.void)
         ).pipe(finish("up"))

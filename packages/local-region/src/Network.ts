@@ -25,7 +25,7 @@ export const builds = { bridge: "build0", cidr: "10.44.0.0/16", gateway: "10.44.
 export const registryName = "registry.internal:5000"
 
 /** Ports of the servers inside the bundle. */
-export const guestPorts = { api: 6443, registry: 5000, http: 80, https: 443 }
+export const guestPorts = { api: 6443, registry: 5000, http: 80, https: 443, dns: 5354 }
 
 const notForUntrusted = [slirp.cidr, "169.254.0.0/16", "127.0.0.0/8", "100.64.0.0/10"]
 

@@ -34,7 +34,8 @@ export const choose = Effect.fn("Ports.choose")(function* (previous: HostPorts |
     api: yield* one(previous?.api),
     registry: yield* one(previous?.registry),
     http: yield* one(previous?.http),
-    https: yield* one(previous?.https)
+    https: yield* one(previous?.https),
+    dns: yield* one(previous?.dns)
   } satisfies HostPorts
 })
 

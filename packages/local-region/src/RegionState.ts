@@ -24,20 +24,42 @@ export const RegionEndpoints = Schema.Struct({
     https: Schema.String,
     className: Schema.String
   }),
+  /** Certificates from a local authority, where the region has it. */
+  acme: Schema.optionalKey(
+    Schema.Struct({
+      /** The name server that stands for the public DNS, from this machine: `127.0.0.1:PORT` over UDP. */
+      nameServer: Schema.String,
+      /** Folder of its zone files, named `db.<zone>`. */
+      zones: Schema.String,
+      /** Path of the root certificate that signs, PEM. */
+      root: Schema.String,
+      issuer: Schema.String,
+      cnameTarget: Schema.String,
+      loadBalancer: Schema.String
+    })
+  ),
   /** Process id of the bundle's init as this machine sees it; 0 where the region is not ours. */
   pid: Schema.Int
 })
 export type RegionEndpoints = typeof RegionEndpoints.Type
 
 /** Loopback ports of this machine; kept from one start to the next, as long as they are free. */
-export const HostPorts = Schema.Struct({ api: Port, registry: Port, http: Port, https: Port })
+export const HostPorts = Schema.Struct({
+  api: Port,
+  registry: Port,
+  http: Port,
+  https: Port,
+  dns: Schema.optionalKey(Port)
+})
 export type HostPorts = typeof HostPorts.Type
 
 /** Which servers are the bundle's own; the others exist elsewhere. */
 export const Parts = Schema.Struct({
   buildkit: Schema.Boolean,
   registry: Schema.Boolean,
-  cluster: Schema.Boolean
+  cluster: Schema.Boolean,
+  /** cert-manager, an ACME authority, and a name server that stands for the public DNS. */
+  acme: Schema.optionalKey(Schema.Boolean)
 })
 export type Parts = typeof Parts.Type
 

@@ -18,6 +18,7 @@ import * as Network from "./Network.ts"
 import * as OciImage from "./OciImage.ts"
 import { RegionEvent } from "./RegionEvent.ts"
 import { type BundleSettings, type RegionEndpoints, SettingsFile } from "./RegionState.ts"
+import * as Acme from "./servers/Acme.ts"
 import * as BuildKit from "./servers/BuildKit.ts"
 import * as Containerd from "./servers/Containerd.ts"
 import * as CoreDns from "./servers/CoreDns.ts"
@@ -39,6 +40,18 @@ export const endpointsOf = (folder: DataFolder, settings: BundleSettings): Regio
     https: `https://127.0.0.1:${settings.ports.https}`,
     className: "traefik"
   },
+  ...(settings.parts.acme === true
+    ? {
+        acme: {
+          nameServer: `127.0.0.1:${settings.ports.dns}`,
+          zones: Acme.zonesFolder(folder),
+          root: Acme.rootFile(folder),
+          issuer: Acme.issuer,
+          cnameTarget: Acme.cnameTarget,
+          loadBalancer: Acme.loadBalancer
+        }
+      }
+    : {}),
   pid: 0
 })
 
@@ -113,6 +126,7 @@ const startAll = Effect.gen(function* () {
   })
   const cluster = settings.parts.cluster ? [controlPlane, node] : []
   yield* Effect.all([builds, ...cluster], { concurrency: "unbounded", discard: true })
+  if (settings.parts.acme === true) yield* Acme.start()
 })
 
 /** Runs until a server fails or the process is told to end. */

@@ -12,6 +12,7 @@ import { type ExistingParts, withK3s } from "./Existing.ts"
 import * as FileLock from "./FileLock.ts"
 import * as BaseImages from "./images/BaseImages.ts"
 import * as Health from "./Health.ts"
+import { acmeTool } from "./servers/Acme.ts"
 import { MachineUnsuitable, RegionEnded } from "./LocalRegionError.ts"
 import { choose, machineAddresses } from "./Ports.ts"
 import { RegionEvent } from "./RegionEvent.ts"
@@ -25,18 +26,25 @@ import {
 import * as Toolchain from "./Toolchain.ts"
 import { type GoTool, goTools } from "./Tools.ts"
 
+/** Parts that a region has only when asked for. */
+export type OptionalPart = "acme"
+
 export interface UpOptions {
   readonly dataFolder: string
   readonly cacheFolder: string
   readonly existing?: ExistingParts
+  /** Also start these. */
+  readonly with?: ReadonlyArray<OptionalPart>
   /** How long all of it may take, with nothing built yet. Default: 60 minutes. */
   readonly deadline?: "60 minutes" | "20 minutes" | "5 minutes"
 }
 
-const toolsOf = (parts: Parts): ReadonlyArray<GoTool> =>
-  goTools.filter(({ name }) =>
+const toolsOf = (parts: Parts): ReadonlyArray<GoTool> => [
+  ...goTools.filter(({ name }) =>
     name === "buildkit" ? parts.buildkit : name === "registry" ? parts.registry : parts.cluster
-  )
+  ),
+  ...(parts.acme === true ? [acmeTool] : [])
+]
 
 /** region.json, when it is there and can be read. */
 export const readRegion = Effect.fn("Up.readRegion")(function* (folder: DataFolder) {
@@ -146,7 +154,8 @@ export const up = Effect.fn("Up.up")(function* (options: UpOptions, onEvent: Too
   const parts: Parts = {
     buildkit: existing.buildkit === undefined,
     registry: existing.registry === undefined,
-    cluster: existing.kubeconfig === undefined
+    cluster: existing.kubeconfig === undefined,
+    ...(options.with?.includes("acme") === true ? { acme: true } : {})
   }
   if (!parts.buildkit && !parts.registry && !parts.cluster) {
     const nothing = { address: "" }
@@ -166,7 +175,8 @@ export const up = Effect.fn("Up.up")(function* (options: UpOptions, onEvent: Too
   yield* FileLock.exclusive(folder.lock)
   const alive = yield* Bundle.isAlive(folder)
   const known = yield* readRegion(folder)
-  if (alive && known !== undefined && (yield* answers(known, parts))) return known
+  const hasParts = parts.acme !== true || known?.acme !== undefined
+  if (alive && known !== undefined && hasParts && (yield* answers(known, parts))) return known
   const begun = yield* Clock.currentTimeMillis
   const tools = yield* Toolchain.plan(options.cacheFolder, toolsOf(parts))
   yield* onEvent({

@@ -12,13 +12,15 @@ import { supervise } from "./Supervisor.ts"
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
-  options: { data: { type: "string" }, cache: { type: "string" } }
+  options: { data: { type: "string" }, cache: { type: "string" }, with: { type: "string" } }
 })
 
 const folders = {
   dataFolder: resolve(values.data ?? defaultDataFolder()),
   cacheFolder: resolve(values.cache ?? defaultCacheFolder())
 }
+
+const parts = (values.with ?? "").split(",").filter((part) => part === "acme")
 
 const print = (line: string) => Effect.sync(() => process.stdout.write(`${line}\n`))
 
@@ -67,7 +69,7 @@ const program = Effect.gen(function* () {
   const region = yield* LocalRegion
   switch (positionals[0]) {
     case "up": {
-      const endpoints = yield* region.up({ ...folders, onEvent: throttled() })
+      const endpoints = yield* region.up({ ...folders, onEvent: throttled(), with: parts })
       return yield* print(JSON.stringify(endpoints, undefined, 2))
     }
     case "down":
@@ -81,7 +83,9 @@ const program = Effect.gen(function* () {
       return yield* supervise(folders.dataFolder)
     default:
       process.exitCode = 2
-      return yield* print("usage: main.ts up|down|status|tool NAME [--data FOLDER] [--cache FOLDER]")
+      return yield* print(
+        "usage: main.ts up|down|status|tool NAME [--data FOLDER] [--cache FOLDER] [--with acme]"
+      )
   }
 })
 

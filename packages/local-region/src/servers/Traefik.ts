@@ -21,6 +21,8 @@ export const start = Effect.fn("Traefik.start")(function* () {
       `--entrypoints.traefik.address=${internal}`,
       `--entrypoints.web.address=:${Network.guestPorts.http}`,
       `--entrypoints.websecure.address=:${Network.guestPorts.https}`,
+      // As in Traefik's Helm chart.
+      "--entrypoints.websecure.http.tls=true",
       "--providers.providersthrottleduration=200ms",
       "--providers.kubernetesingress=true",
       `--providers.kubernetesingress.ingressclass=${ingressClass}`,
