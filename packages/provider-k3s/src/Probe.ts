@@ -5,12 +5,15 @@ import type { ProbeEvidence } from "@mcpdeploy/core/domain/Receipt"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import { request } from "undici"
+import { Agent, request } from "undici"
 import { isPublic } from "./Manifests/Service.ts"
 import type { RegionConfig } from "./RegionConfig.ts"
 
 /** How long one answer's head may take. */
 const answerSeconds = 10
+
+/** On an HTTP/2 connection that is reset undici 8.12 may let a request hang until its timeout. */
+const dispatcher = new Agent({ allowH2: false })
 
 /** How much of an answer stands in an error. */
 const shownCharacters = 300
@@ -48,6 +51,7 @@ const ask = Effect.fnUntraced(function* (workload: Workload, region: RegionConfi
     try: async (signal) => {
       const response = await request(new URL(path, region.ingressEndpoint ?? url), {
         headers: { host, "user-agent": "mcpdeploy", accept: "*/*" },
+        dispatcher,
         signal,
         headersTimeout: answerSeconds * 1000,
         bodyTimeout: answerSeconds * 1000

@@ -100,7 +100,7 @@ const unhealthyOf = (pod: Pod, events: ReadonlyArray<PodEvent>, port: number): T
   const container = containerOf(pod)
   if (detail === undefined || container === undefined || isReady(pod)) return undefined
   const isKilledByProbe =
-    container.restartCount > 0 && messages.some((message) => /^(?:Startup|Liveness) probe/.test(message))
+    container.restartCount > 0 && messages.some((message) => message.startsWith("Liveness probe"))
   if (container.state?.running === undefined && !isKilledByProbe) return undefined
   return {
     cause: new AppNotReady({ pod: pod.metadata.name, port, detail, lines: [] }),

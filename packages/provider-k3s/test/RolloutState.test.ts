@@ -165,7 +165,7 @@ describe("a rollout", () => {
       {
         involvedObject: { name: "pod-r2" },
         reason: "Unhealthy",
-        message: "Startup probe failed: dial tcp 10.0.0.1:8080: connect: connection refused"
+        message: "Liveness probe failed: dial tcp 10.0.0.1:8080: connect: connection refused"
       }
     ]
     const running = causeOf({ events, pods: [pod({ state: { running: {} } })] })

@@ -91,6 +91,8 @@ const readPointers = Effect.fnUntraced(function* (
 /** Connects only to addresses that the policy allows, whatever a name resolves to at that moment. */
 const confined = (policy: HostPolicy, url: URL): Agent =>
   new Agent({
+    // On an HTTP/2 connection that is reset undici 8.12 may let a request hang until its timeout.
+    allowH2: false,
     headersTimeout: 30_000,
     bodyTimeout: 30_000,
     connect: {

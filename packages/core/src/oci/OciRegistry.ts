@@ -174,6 +174,8 @@ export const layer = (config: OciRegistryConfig): Layer.Layer<Registry> =>
           Effect.sync(
             () =>
               new Agent({
+                // On an HTTP/2 connection that is reset undici 8.12 may let a request hang until its timeout.
+                allowH2: false,
                 connect: {
                   timeout: Math.min(timeoutSeconds, 10) * 1000,
                   ...(authorities === undefined ? {} : { ca: authorities })

@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { Agent, type Dispatcher, request as send } from "undici"
+import { Agent, type Dispatcher, request as requestOver } from "undici"
 import { ClusterUnreachable, UnexpectedAnswer } from "@mcpdeploy/core/ClusterApplier"
 import { fieldManager, type Manifest } from "../Manifests/Manifest.ts"
 import { type ApiFailure, failureOf } from "./ApiFailure.ts"
@@ -88,6 +88,11 @@ const retries = Schedule.min([Schedule.exponential("100 millis"), Schedule.space
   Schedule.upTo({ duration: "20 seconds" })
 )
 
+type Decode<A> = (body: string) => Effect.Effect<A, Schema.SchemaError>
+// Made once: a decoder is compiled when it is first used.
+const decodeObject = Schema.decodeEffect(Schema.fromJsonString(LiveObject))
+const decodeList = Schema.decodeEffect(Schema.fromJsonString(LiveList))
+
 const unreachable = (cause: unknown) =>
   new ClusterUnreachable({
     detail: cause instanceof Error ? cause.message || cause.name : String(cause)
@@ -114,50 +119,52 @@ export const make = Effect.fnUntraced(function* (
     (agent) => Effect.promise(() => agent.destroy())
   )
 
-  const open = Effect.fnUntraced(function* (
+  const send = async (
     { body, collection = false, contentType, method, query, ref, subresource = "" }: Request,
-    signal: AbortSignal | undefined,
+    authorization: string | undefined,
+    signal: AbortSignal,
     endless: boolean
-  ): Effect.fn.Return<Dispatcher.ResponseData, ApiFailure> {
-    const authorization = yield* access.authorization
+  ): Promise<Dispatcher.ResponseData> => {
     const search = query === undefined ? "" : `?${new URLSearchParams(query).toString()}`
-    return yield* Effect.tryPromise({
-      try: (abort) =>
-        send(`${access.server}${pathOf(collection ? { ...ref, name: "" } : ref)}${subresource}${search}`, {
-          dispatcher: agent,
-          method,
-          headers: {
-            accept: "application/json",
-            "user-agent": fieldManager,
-            ...(authorization === undefined ? {} : { authorization }),
-            ...(body === undefined ? {} : { "content-type": contentType ?? "application/json" })
-          },
-          signal: signal ?? abort,
-          ...(body === undefined ? {} : { body }),
-          ...(endless ? { bodyTimeout: 0 } : {})
-        }),
-      catch: unreachable
-    })
-  })
+    return requestOver(
+      `${access.server}${pathOf(collection ? { ...ref, name: "" } : ref)}${subresource}${search}`,
+      {
+        dispatcher: agent,
+        method,
+        headers: {
+          accept: "application/json",
+          "user-agent": fieldManager,
+          ...(authorization === undefined ? {} : { authorization }),
+          ...(body === undefined ? {} : { "content-type": contentType ?? "application/json" })
+        },
+        signal,
+        ...(body === undefined ? {} : { body }),
+        ...(endless ? { bodyTimeout: 0 } : {})
+      }
+    )
+  }
+
+  const failed = ({ ref }: Request, status: number, body: string) =>
+    failureOf(nameOf(ref), ref.namespace, status, body)
 
   const text = (request: Request) =>
-    Effect.scoped(
-      Effect.gen(function* () {
-        const abort = yield* Effect.acquireRelease(
-          Effect.sync(() => new AbortController()),
-          (controller) => Effect.sync(() => controller.abort())
-        )
-        const answer = yield* open(request, abort.signal, false)
-        const body = yield* Effect.tryPromise({ try: () => answer.body.text(), catch: unreachable })
-        if (answer.statusCode >= 300)
-          return yield* failureOf(nameOf(request.ref), request.ref.namespace, answer.statusCode, body)
-        return body
+    Effect.gen(function* () {
+      const authorization = yield* access.authorization
+      // One step from the request to the end of its body: interrupted anywhere in it, the request ends.
+      const answer = yield* Effect.tryPromise({
+        try: async (signal) => {
+          const { body, statusCode } = await send(request, authorization, signal, false)
+          return { status: statusCode, body: await body.text() }
+        },
+        catch: unreachable
       })
-    ).pipe(Effect.retry({ schedule: retries, while: isUnreachable }))
+      if (answer.status >= 300) return yield* failed(request, answer.status, answer.body)
+      return answer.body
+    }).pipe(Effect.retry({ schedule: retries, while: isUnreachable }))
 
-  const json = <A>(schema: Schema.Decoder<A>, request: Request) =>
+  const json = <A>(decode: Decode<A>, request: Request) =>
     Effect.flatMap(text(request), (body) =>
-      Schema.decodeEffect(Schema.fromJsonString(schema))(body).pipe(
+      decode(body).pipe(
         Effect.mapError(
           (error) => new UnexpectedAnswer({ object: nameOf(request.ref), detail: error.message })
         )
@@ -176,9 +183,9 @@ export const make = Effect.fnUntraced(function* (
   const dryRun = (options: WriteOptions | undefined) => (options?.dryRun === true ? { dryRun: "All" } : {})
 
   return {
-    get: (ref) => json(LiveObject, { method: "GET", ref }),
+    get: (ref) => json(decodeObject, { method: "GET", ref }),
     list: (ref, selector) =>
-      json(LiveList, {
+      json(decodeList, {
         method: "GET",
         ref,
         query: {
@@ -186,13 +193,13 @@ export const make = Effect.fnUntraced(function* (
           ...(selector?.field === undefined ? {} : { fieldSelector: selector.field })
         }
       }),
-    create: (manifest, ref) => json(LiveObject, created(manifest, ref)),
+    create: (manifest, ref) => json(decodeObject, created(manifest, ref)),
     validate: (manifest, ref) => {
       const request = created(manifest, ref)
       return Effect.asVoid(text({ ...request, query: { ...request.query, dryRun: "All" } }))
     },
     apply: (manifest, ref, options) =>
-      json(LiveObject, {
+      json(decodeObject, {
         method: "PATCH",
         ref,
         query: { fieldManager, force: String(options?.force ?? true), ...dryRun(options) },
@@ -200,9 +207,9 @@ export const make = Effect.fnUntraced(function* (
         contentType: "application/apply-patch+yaml"
       }),
     replace: (manifest, ref) =>
-      json(LiveObject, { method: "PUT", ref, query: { fieldManager }, body: JSON.stringify(manifest) }),
+      json(decodeObject, { method: "PUT", ref, query: { fieldManager }, body: JSON.stringify(manifest) }),
     patch: (ref, operations) =>
-      json(LiveObject, {
+      json(decodeObject, {
         method: "PATCH",
         ref,
         query: { fieldManager },
@@ -227,10 +234,15 @@ export const make = Effect.fnUntraced(function* (
             Effect.sync(() => new AbortController()),
             (controller) => Effect.sync(() => controller.abort())
           )
-          const answer = yield* open({ method: "GET", ref, subresource, query }, abort.signal, true)
+          const watched: Request = { method: "GET", ref, subresource, query }
+          const authorization = yield* access.authorization
+          const answer = yield* Effect.tryPromise({
+            try: () => send(watched, authorization, abort.signal, true),
+            catch: unreachable
+          })
           if (answer.statusCode >= 300) {
             const body = yield* Effect.tryPromise({ try: () => answer.body.text(), catch: unreachable })
-            return yield* failureOf(nameOf(ref), ref.namespace, answer.statusCode, body)
+            return yield* failed(watched, answer.statusCode, body)
           }
           return Stream.fromAsyncIterable<Uint8Array, ApiFailure>(answer.body, unreachable)
         })

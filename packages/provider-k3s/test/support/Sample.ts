@@ -88,5 +88,6 @@ export const placeholders: Readonly<Record<string, string>> = {
   memory: "256Mi",
   "health-path": "/healthz",
   "rollout-seconds": "120",
+  "liveness-delay": "60",
   "platform-host": platformHost(sample.target, region.platformDomain)
 }
