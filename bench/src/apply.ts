@@ -1,21 +1,25 @@
 /**
  * Applying 200 objects (40 services of a ServiceAccount, a Secret, a Service, a Deployment without pods and an Ingress)
  * against `kubectl apply --server-side`: when none is there, when one label of each changes, when one
- * service changes, and when nothing does.
+ * service changes, and when nothing does. Where all 200 are written, also against the floor: the same 200 requests, 16 at
+ * a time as ours, sent bare, without looking at an answer. What is above the floor is ours; the floor is the API server's.
  *
  * Ours is `applyObjects`, as `ClusterApplier.apply` uses it, in this process, as in a worker; kubectl is a process, as it
- * always is, with its own default limits. Both make the same objects, each in its own namespace, in turns. Where all 200
- * are written, the API server's own work is most of the time on both sides; a deploy changes few. An unchanged apply has to make no write: the API server counts them (`apiserver_request_total`), and a write fails the benchmark.
+ * always is, with its own default limits. All make the same objects, each in its own namespace, in turns. An unchanged
+ * apply has to make no write: this process's requests are counted, and a write fails the benchmark.
  * Needs `MCPDEPLOY_TEST_KUBECONFIG`, and `kubectl` (or its path in `KUBECTL`).
  */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import { applyObjects } from "@mcpdeploy/provider-k3s/Apply"
 import * as KubeConfig from "@mcpdeploy/provider-k3s/kubernetes/KubeConfig"
 import * as KubernetesApi from "@mcpdeploy/provider-k3s/kubernetes/KubernetesApi"
-import { kinds } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
+import { kinds, pathOf, refOf } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
 import { labels, type Manifest } from "@mcpdeploy/provider-k3s/Manifests/Manifest"
 import { spawn } from "node:child_process"
+import diagnostics from "node:diagnostics_channel"
+import { Agent, request } from "undici"
 import { BenchFailed, type Measure } from "./measure.ts"
 
 const services = 40
@@ -113,19 +117,42 @@ const execute = ({ kubeconfig, kubectl }: Kubectl, args: ReadonlyArray<string>, 
     return Effect.sync(() => child.kill())
   })
 
-/** Writes of the bench's kinds that the API server has served so far. */
-const writes = (given: Kubectl) =>
-  Effect.map(execute(given, ["get", "--raw", "/metrics"]), (text) =>
-    text
-      .split("\n")
-      .filter(
-        (line) =>
-          line.startsWith("apiserver_request_total{") &&
-          /resource="(?:serviceaccounts|secrets|services|ingresses|deployments)"/.test(line) &&
-          /subresource=""/.test(line) &&
-          /verb="(?:POST|PUT|PATCH|APPLY|DELETE)"/.test(line)
-      )
-      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" ") + 1)), 0)
+/** Requests other than reads that undici has sent in this process. */
+let writes = 0
+diagnostics.subscribe("undici:request:create", (message) => {
+  if (!isReadRequest(message)) writes++
+})
+const isReadRequest = Schema.is(Schema.Struct({ request: Schema.Struct({ method: Schema.Literal("GET") }) }))
+
+const plainAccess = (access: KubeConfig.ClusterAccess) =>
+  Effect.acquireRelease(
+    Effect.sync(() => new Agent({ allowH2: false, connect: access.tls, keepAliveTimeout: 30_000 })),
+    (agent) => Effect.promise(() => agent.destroy())
+  )
+
+/** The least that applying can be: one server-side apply for each object, and its answer left unread by us. */
+const bareApply = (agent: Agent, { server }: KubeConfig.ClusterAccess, manifests: ReadonlyArray<Manifest>) =>
+  Effect.forEach(
+    manifests,
+    (manifest) =>
+      Effect.tryPromise({
+        try: async (signal) => {
+          const { body, statusCode } = await request(
+            `${server}${pathOf(refOf(manifest))}?fieldManager=bench&force=true`,
+            {
+              dispatcher: agent,
+              method: "PATCH",
+              headers: { "content-type": "application/apply-patch+yaml" },
+              body: JSON.stringify(manifest),
+              signal
+            }
+          )
+          await body.dump()
+          if (statusCode >= 300) throw new Error(`the API server answered ${statusCode}`)
+        },
+        catch: (cause) => new BenchFailed({ detail: String(cause) })
+      }),
+    { concurrency: 16, discard: true }
   )
 
 const timed = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -142,7 +169,9 @@ export const run: Effect.Effect<ReadonlyArray<Measure>, { readonly message: stri
     const given = yield* environment
     const access = yield* KubeConfig.load({ kubeconfig: given.kubeconfig })
     const api = yield* KubernetesApi.make(access)
+    const agent = yield* plainAccess(access)
     const results = { created: pairs(), changed: pairs(), one: pairs(), unchanged: pairs() }
+    const floor = { created: pairs().peer, changed: pairs().peer }
 
     const namespace = (name: string) =>
       Effect.acquireRelease(
@@ -162,32 +191,45 @@ export const run: Effect.Effect<ReadonlyArray<Measure>, { readonly message: stri
       return timed(execute(given, ["apply", "--server-side", "-f", "-"], JSON.stringify(list)))
     }
 
-    for (let run = 0; run < runs; run++)
-      yield* Effect.scoped(
-        Effect.gen(function* () {
-          const stem = `bench-apply-${Date.now().toString(36)}`
-          yield* namespace(`${stem}-ours`)
-          yield* namespace(`${stem}-peer`)
-          const both = [
-            { side: "ours", apply: (...version: Version) => ours(`${stem}-ours`, ...version) } as const,
-            { side: "peer", apply: (...version: Version) => peer(`${stem}-peer`, ...version) } as const
-          ]
-          const inTurn = run % 2 === 0 ? both : both.toReversed()
-          for (const { apply, side } of inTurn) results.created[side].push(yield* apply("1"))
-          for (const { apply, side } of inTurn) results.changed[side].push(yield* apply("2"))
-          for (const { apply, side } of inTurn) results.one[side].push(yield* apply("2", "3"))
-          for (const { apply, side } of inTurn) {
-            const before = side === "ours" ? yield* writes(given) : 0
-            results.unchanged[side].push(yield* apply("2", "3"))
-            const made = side === "ours" ? (yield* writes(given)) - before : 0
-            if (made !== 0)
-              return yield* new BenchFailed({ detail: `an unchanged apply made ${made} writes` })
-          }
-        })
-      )
+    // The namespaces are deleted at the end: that is the API server's work too.
+    for (let run = 0; run < runs; run++) {
+      const stem = `bench-apply-${Date.now().toString(36)}`
+      yield* namespace(`${stem}-ours`)
+      yield* namespace(`${stem}-peer`)
+      yield* namespace(`${stem}-floor`)
+      const bare = (version: string) => timed(bareApply(agent, access, objectsOf(`${stem}-floor`, version)))
+      const both = [
+        { side: "ours", apply: (...version: Version) => ours(`${stem}-ours`, ...version) } as const,
+        { side: "peer", apply: (...version: Version) => peer(`${stem}-peer`, ...version) } as const
+      ]
+      const inTurn = run % 2 === 0 ? both : both.toReversed()
+      for (const { apply, side } of inTurn) results.created[side].push(yield* apply("1"))
+      floor.created.push(yield* bare("1"))
+      for (const { apply, side } of inTurn) results.changed[side].push(yield* apply("2"))
+      floor.changed.push(yield* bare("2"))
+      for (const { apply, side } of inTurn) results.one[side].push(yield* apply("2", "3"))
+      for (const { apply, side } of inTurn) {
+        const before = writes
+        results.unchanged[side].push(yield* apply("2", "3"))
+        const made = writes - before
+        if (made !== 0) return yield* new BenchFailed({ detail: `an unchanged apply made ${made} writes` })
+      }
+    }
     return [
       { label: `apply ${services * 5} objects, all new`, unit: "ms", ...results.created },
+      {
+        label: "all new, against bare requests",
+        unit: "ms",
+        ours: results.created.ours,
+        peer: floor.created
+      },
       { label: `apply ${services * 5} objects, all changed`, unit: "ms", ...results.changed },
+      {
+        label: "all changed, against bare requests",
+        unit: "ms",
+        ours: results.changed.ours,
+        peer: floor.changed
+      },
       { label: `apply ${services * 5} objects, 5 changed`, unit: "ms", ...results.one },
       { label: `apply ${services * 5} objects, unchanged`, unit: "ms", ...results.unchanged }
     ]

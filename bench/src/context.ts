@@ -22,14 +22,14 @@ import * as path from "node:path"
 import { promisify } from "node:util"
 import type { Measure } from "./measure.ts"
 
-interface Tree {
+export interface Tree {
   readonly label: string
   readonly files: number
   readonly bytes: number
   /** The shorter one takes, the more others on the machine disturb it. */
   readonly runs: number
 }
-const trees: ReadonlyArray<Tree> = [
+export const trees: ReadonlyArray<Tree> = [
   { label: "1000x10KB", files: 1_000, bytes: 10_000, runs: 15 },
   { label: "20000x4KB", files: 20_000, bytes: 4_000, runs: 5 },
   { label: "1x500MB", files: 1, bytes: 500_000_000, runs: 5 }
@@ -85,7 +85,7 @@ const daemonInMemory = (program: string) =>
     return `unix://${socket}`
   })
 
-const makeTree = (folder: string, { bytes, files }: Tree): void => {
+export const makeTree = (folder: string, { bytes, files }: Tree): void => {
   const content = randomBytes(Math.min(bytes, 1_000_000))
   for (let index = 0; index < files; index++) {
     const file = fileOf(folder, index)
@@ -112,7 +112,7 @@ interface Paths {
 }
 
 /** One build by our client. The same shared key as buildctl's, none, so that both find the same files sent before. */
-export const sendOurs = (address: string, { context, dockerfile }: Paths) =>
+const sendOurs = (address: string, { context, dockerfile }: Paths) =>
   Effect.gen(function* () {
     const endpoint = yield* endpointOf(address, undefined)
     const session = yield* openSession(endpoint, {
@@ -158,7 +158,7 @@ const timed = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<number, E
   })
 
 /** Makes a tree and the folder of its Dockerfile. */
-export const prepareTree = (tree: Tree) =>
+const prepareTree = (tree: Tree) =>
   Effect.map(temporaryFolder, (folder): Paths => {
     const paths = { context: path.join(folder, "context"), dockerfile: path.join(folder, "dockerfile") }
     fs.mkdirSync(paths.dockerfile)
@@ -198,20 +198,6 @@ const measureTree = (given: Environment, tree: Tree) =>
 
 const pairs = (): { readonly ours: Array<number>; readonly peer: Array<number> } => ({ ours: [], peer: [] })
 
-/** Most memory (MB) of a process that sends each context once. Not compared: buildctl's is 27 to 39 MB. */
-const oneShotMemory = ({ address }: Environment) =>
-  Effect.forEach(trees, (tree) =>
-    Effect.gen(function* () {
-      const { context, dockerfile } = yield* prepareTree(tree)
-      const script = path.join(import.meta.dirname, "contextOnce.ts")
-      const { stdout } = yield* Effect.tryPromise(() =>
-        execute(process.execPath, [script, address, context, dockerfile])
-      )
-      yield* Effect.log(`context ${tree.label}: a one-shot process needs ${stdout} MB`)
-    }).pipe(Effect.scoped)
-  )
-
-/** All measures, and the memory of one-shot processes in the log. */
 export const run = Effect.gen(function* () {
   const { address, buildctl, daemon } = yield* environment
   const given = {
@@ -219,6 +205,5 @@ export const run = Effect.gen(function* () {
     address: Option.isSome(daemon) ? yield* daemonInMemory(daemon.value) : address
   }
   const measures = yield* Effect.forEach(trees, (tree) => measureTree(given, tree))
-  yield* oneShotMemory(given)
   return measures.flat()
 }).pipe(Effect.scoped)
