@@ -1,7 +1,7 @@
 /**
  * `pnpm bench NAME`: measures ours against its peer in the same run. Prints one line a measure, then a table.
  *
- * Names: `deploy`, `context`, `apply`. Addresses come from the environment, else from the local region.
+ * Names: `deploy`, `context`, `apply`, `memory`, `orchestration`. Addresses come from the environment, else from the local region.
  */
 import { defaultDataFolder } from "@mcpdeploy/local-region/DataFolder"
 import { regionEnvironment } from "@mcpdeploy/local-region/RegionEnvironment"
@@ -15,7 +15,9 @@ interface Bench {
 const benches = {
   deploy: () => import("./deploy.ts"),
   context: () => import("./context.ts"),
-  apply: () => import("./apply.ts")
+  apply: () => import("./apply.ts"),
+  memory: () => import("./memory.ts"),
+  orchestration: () => import("./orchestration.ts")
 }
 
 const isBench = (name: string | undefined): name is keyof typeof benches =>
@@ -27,9 +29,17 @@ if (!isBench(name)) {
   process.exit(2)
 }
 
-const folder = process.env["MCPDEPLOY_LOCAL_DATA"] ?? defaultDataFolder(process.env)
-for (const [variable, value] of Object.entries(regionEnvironment(folder))) process.env[variable] ??= value
+/** They bring what they need. */
+const withoutRegion: ReadonlyArray<keyof typeof benches> = ["orchestration"]
+
+if (!withoutRegion.includes(name)) {
+  const folder = process.env["MCPDEPLOY_LOCAL_DATA"] ?? defaultDataFolder(process.env)
+  process.env["MCPDEPLOY_LOCAL_DATA"] = folder
+  for (const [variable, value] of Object.entries(regionEnvironment(folder))) process.env[variable] ??= value
+}
 
 const { run }: Bench = await benches[name]()
 const measures = await Effect.runPromise(run)
-process.stdout.write(`${measures.map(measureLine).join("\n")}\n\n${measureTable(measures)}\n`)
+// `orchestration` has no peer to compare with, and has printed its figures.
+if (measures.length > 0)
+  process.stdout.write(`${measures.map(measureLine).join("\n")}\n\n${measureTable(measures)}\n`)
