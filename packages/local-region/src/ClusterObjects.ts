@@ -1,6 +1,11 @@
-/** What a region's cluster has besides workloads: the runtime class, the ingress class, DNS, and their rights. */
+/** What a region's cluster has besides workloads: the runtime class, the ingress class, DNS, their rights, admission. */
+import { join } from "node:path"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Schema from "effect/Schema"
 import type { KubeObject } from "./KubeApi.ts"
 import * as Network from "./Network.ts"
+import { toolchainFolder } from "./Recipe.ts"
 
 /** The label that RuntimeClass `gvisor` puts customer pods by, as the run-pool's nodes have it in a real region. */
 export const runPool: Readonly<Record<string, string>> = { "mcpdeploy.io/pool": "run" }
@@ -101,3 +106,34 @@ export const clusterObjects: ReadonlyArray<KubeObject> = [
     }
   }
 ]
+
+const AdmissionObjects = Schema.fromJsonString(
+  Schema.Array(
+    Schema.Struct({
+      apiVersion: Schema.Literal("admissionregistration.k8s.io/v1"),
+      kind: Schema.Literals(["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"]),
+      metadata: Schema.StructWithRest(Schema.Struct({ name: Schema.String }), [
+        Schema.Record(Schema.String, Schema.Json)
+      ]),
+      spec: Schema.JsonObject
+    })
+  )
+)
+
+const admissionCollections = {
+  ValidatingAdmissionPolicy: "validatingadmissionpolicies",
+  ValidatingAdmissionPolicyBinding: "validatingadmissionpolicybindings"
+} as const
+
+/**
+ * What the cluster refuses in customer namespaces, as a real region does. The file is written, and kept equal to the
+ * region's own, by a test of `@mcpdeploy/provider-k3s`.
+ */
+export const admissionObjects = Effect.gen(function* () {
+  const fs = yield* FileSystem.FileSystem
+  const text = yield* fs.readFileString(join(toolchainFolder, "cluster", "admission.json"))
+  return (yield* Schema.decodeEffect(AdmissionObjects)(text)).map((object): KubeObject => ({
+    collection: `/apis/admissionregistration.k8s.io/v1/${admissionCollections[object.kind]}`,
+    object
+  }))
+})

@@ -115,7 +115,7 @@ describe.skipIf(!isReady)(titled("K3sClusterApplier", isReady, "MCPDEPLOY_TEST_K
           apiVersion: "networking.k8s.io/v1",
           kind: "Ingress",
           metadata: { name: "foreign", namespace: target.namespace },
-          spec: { defaultBackend: { service: { name: "web", port: { number: 8080 } } } }
+          spec: { ingressClassName: "traefik", rules: [{ host: "foreign.example.com" }] }
         }
         yield* api.create(foreign, ref(target, kinds.Ingress, "foreign"))
         const applied = yield* applier.apply(
@@ -219,7 +219,7 @@ describe.skipIf(!isReady)(titled("K3sClusterApplier", isReady, "MCPDEPLOY_TEST_K
           apiVersion: "v1",
           kind: "Service",
           metadata: { name: "web", namespace: target.namespace },
-          spec: { ports: [{ port: 1 }] }
+          spec: { selector: { app: "foreign" }, ports: [{ port: 1 }] }
         }
         yield* api.create(foreign, ref(target, kinds.Service))
         const error = yield* Effect.flip(applier.apply(workloadOf(target, 1)))

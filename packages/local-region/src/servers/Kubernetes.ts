@@ -5,7 +5,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Certificates from "../Certificates.ts"
-import { clusterObjects, runPool } from "../ClusterObjects.ts"
+import { admissionObjects, clusterObjects, runPool } from "../ClusterObjects.ts"
 import * as Health from "../Health.ts"
 import * as KubeApi from "../KubeApi.ts"
 import { RegionEnded } from "../LocalRegionError.ts"
@@ -211,9 +211,14 @@ export const startKubelet = Effect.fn("Kubernetes.startKubelet")(function* () {
 
 export const applyClusterObjects = Effect.fn("Kubernetes.applyClusterObjects")(function* () {
   const { folder } = yield* Supervision
-  yield* Effect.forEach(clusterObjects, (each) => KubeApi.apply(folder.certificates, each), {
-    discard: true
-  }).pipe(
+  const admission = yield* Effect.orDie(admissionObjects)
+  yield* Effect.forEach(
+    [...clusterObjects, ...admission],
+    (each) => KubeApi.apply(folder.certificates, each),
+    {
+      discard: true
+    }
+  ).pipe(
     // kube-system and the default rights are made by the API server itself, just after it is ready.
     Effect.retry(($) => $(Schedule.spaced("200 millis")).pipe(Schedule.upTo({ times: 100 }))),
     Effect.mapError((error) => new RegionEnded({ detail: error.message }))
