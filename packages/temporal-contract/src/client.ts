@@ -165,9 +165,11 @@ export class DeployClient {
 
   /** Returns to the newest receipt whose commit begins with `commit`, without one to the newest earlier image. */
   async rollback(target: ServiceTarget, commit?: string): Promise<Receipt> {
-    const workflowId = workflowIds.rollback(target, Date.now())
+    const generation = Date.now()
+    const workflowId = workflowIds.rollback(target, generation)
     const { receipt } = await this.#execute<{ readonly receipt: Receipt }>(workflows.rollback, workflowId, {
       target,
+      generation,
       ...(commit === undefined ? {} : { commit })
     })
     return receipt

@@ -15,7 +15,6 @@ const rolloutSeconds = 300
 
 const options = (attemptMs: number, allMs: number): ActivityOptions => ({
   startToCloseTimeout: attemptMs,
-  // Waiting for a build slot counts in here, so it is long: it only ends what nothing else ends.
   scheduleToCloseTimeout: allMs,
   heartbeatTimeout: 20 * second,
   // A cancelled step has ended only when it is seen ended: a build that still runs would race with the next.
@@ -33,8 +32,9 @@ export const stepOptions = (name: keyof Activities, request?: DeployRequest): Ac
     case "clone":
       return options(10 * minute, 30 * minute)
     case "build": {
-      const attempt = (request?.build.timeoutSeconds ?? buildSeconds) * second + 2 * minute
-      return options(attempt, 2 * attempt + 120 * minute)
+      // The builder has its own deadline for the build; this one also counts the wait for a slot.
+      const attempt = (request?.build.timeoutSeconds ?? buildSeconds) * second + 120 * minute
+      return options(attempt, 2 * attempt)
     }
     case "push":
       return options(2 * minute, 15 * minute)

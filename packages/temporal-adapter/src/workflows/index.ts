@@ -2,3 +2,4 @@
 export { deploy } from "./Deploy.ts"
 export { addDomain, deleteProject, deleteService, removeDomain, rollback } from "./Operations.ts"
 export { service } from "./Service.ts"
+export { reconcile } from "../reconcile/Workflow.ts"

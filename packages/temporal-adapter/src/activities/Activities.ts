@@ -1,0 +1,89 @@
+/** The activities of the queue `k8s-native`: core's steps, the cluster and domains, as the contract names them. */
+import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
+import { DomainManager, DomainName, DomainStatus } from "@mcpdeploy/core/DomainManager"
+import { Generation } from "@mcpdeploy/core/domain/DeployRequest"
+import { Owner, ServiceTarget } from "@mcpdeploy/core/domain/Identity"
+import { DeploySteps } from "@mcpdeploy/core/pipeline/DeploySteps"
+import { rollback } from "@mcpdeploy/core/pipeline/Rollback"
+import * as Steps from "@mcpdeploy/core/pipeline/Steps"
+import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
+import { type Activities, contractVersion } from "@mcpdeploy/temporal-contract/contract"
+import * as Effect from "effect/Effect"
+import type * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Schema from "effect/Schema"
+import { activityOn } from "./Activity.ts"
+import type { StepMetrics } from "./StepMetrics.ts"
+
+/** What the activities need of a region. */
+export type ActivityServices = ClusterApplier | DeploySteps | DomainManager | ServiceCatalog
+
+/** An input of a newer contract is refused rather than misread. */
+const version = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: contractVersion }))
+const RollbackInput = Schema.Struct({
+  version,
+  target: ServiceTarget,
+  commit: Schema.optionalKey(Schema.String),
+  generation: Generation
+})
+const DeleteServiceInput = Schema.Struct({ version, target: ServiceTarget })
+const DeleteProjectInput = Schema.Struct({ version, owner: Owner })
+const DomainInput = Schema.Struct({ version, target: ServiceTarget, host: DomainName })
+
+/**
+ * Claims the project first: the catalog keeps its entry in the project's namespace. It is kept before the clone, so that
+ * the next push finds the service though this clone fails.
+ */
+const clone = Effect.fnUntraced(function* (input: Steps.CloneInput) {
+  const { request } = input
+  const cluster = yield* ClusterApplier
+  const catalog = yield* ServiceCatalog
+  const steps = yield* DeploySteps
+  yield* cluster.claim(request.target)
+  yield* catalog.register(request)
+  return yield* steps.clone(input)
+})
+
+/** All activities on one runtime. Each may be repeated, also by another worker while a lost one still runs. */
+export const makeActivities = (
+  runtime: ManagedRuntime.ManagedRuntime<ActivityServices, never>,
+  metrics: StepMetrics
+): Activities => {
+  const activity = activityOn(runtime, metrics)
+  return {
+    clone: activity("clone", { input: Steps.CloneInput, output: Steps.CloneOutput }, clone),
+    build: activity("build", { input: Steps.BuildInput, output: Steps.BuildOutput }, (input) =>
+      DeploySteps.use((steps) => steps.build(input))
+    ),
+    push: activity("push", { input: Steps.PushInput, output: Steps.PushOutput }, (input) =>
+      DeploySteps.use((steps) => steps.push(input))
+    ),
+    deploy: activity("deploy", { input: Steps.RolloutInput, output: Steps.RolloutOutput }, (input) =>
+      DeploySteps.use((steps) => steps.deploy(input))
+    ),
+    verify: activity("verify", { input: Steps.VerifyInput, output: Steps.VerifyOutput }, (input) =>
+      DeploySteps.use((steps) => steps.verify(input))
+    ),
+    restore: activity("restore", { input: Steps.RestoreInput, output: Steps.RestoreOutput }, (input) =>
+      DeploySteps.use((steps) => steps.restore(input))
+    ),
+    rollback: activity("rollback", { input: RollbackInput, output: Steps.VerifyOutput }, (input) =>
+      Effect.map(rollback(input), (receipt) => ({ receipt }))
+    ),
+    deleteService: activity(
+      "deleteService",
+      { input: DeleteServiceInput, output: Schema.Void },
+      ({ target }) => ClusterApplier.use((cluster) => cluster.delete(target))
+    ),
+    deleteProject: activity(
+      "deleteProject",
+      { input: DeleteProjectInput, output: Schema.Void },
+      ({ owner }) => ClusterApplier.use((cluster) => cluster.deleteProject(owner))
+    ),
+    addDomain: activity("addDomain", { input: DomainInput, output: DomainStatus }, ({ host, target }) =>
+      DomainManager.use((domains) => domains.add(target, host))
+    ),
+    removeDomain: activity("removeDomain", { input: DomainInput, output: Schema.Void }, ({ host, target }) =>
+      DomainManager.use((domains) => domains.remove(target, host))
+    )
+  }
+}

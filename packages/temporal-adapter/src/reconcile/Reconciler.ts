@@ -1,0 +1,200 @@
+/**
+ * Reconciler: finds pushes whose webhook was lost, by comparing branches with what was pushed and deployed.
+ *
+ * A repository is asked once for all its services, a host a few times a second at most. A host that does not answer, or
+ * answers that it is asked too often (429), is left alone for the rest of the round, and then for twice as long each
+ * time.
+ */
+import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
+import { DeployRequest, Generation } from "@mcpdeploy/core/domain/DeployRequest"
+import type { CommitSha, GitRepository } from "@mcpdeploy/core/domain/Source"
+import { GitSource } from "@mcpdeploy/core/GitSource"
+import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
+import { contractVersion, type Push } from "@mcpdeploy/temporal-contract/contract"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { decide } from "./Decide.ts"
+import { PushQueue } from "./PushQueue.ts"
+
+/** What a round did. */
+export const ReconcileReport = Schema.Struct({
+  services: Schema.Int,
+  repositories: Schema.Int,
+  /** Keys of the services for which a push was submitted. */
+  submitted: Schema.Array(Schema.String),
+  /** What could not be compared, and why. */
+  failures: Schema.Array(Schema.Struct({ about: Schema.String, message: Schema.String })),
+  /** Hosts that are left alone for now. */
+  resting: Schema.Array(Schema.String)
+})
+export type ReconcileReport = typeof ReconcileReport.Type
+
+export interface ReconcilerConfig {
+  /** Questions to one host are at least this far apart; 200 when absent. */
+  readonly spacingMs?: number
+  /** How long a host rests after its first failure; 60,000 when absent. */
+  readonly restMs?: number
+}
+
+const defaultSpacingMs = 200
+const defaultRestMs = 60_000
+const longestRestMs = 3_600_000
+
+interface Rest {
+  readonly until: number
+  readonly ms: number
+}
+
+/** The services that can be compared by one question. */
+interface Group {
+  readonly repository: GitRepository
+  readonly host: string
+  readonly requests: Array<DeployRequest>
+}
+
+/** The full name under which a branch is listed; undefined for a tag or a commit, which do not move. */
+const branchOf = (ref: string): string | undefined => {
+  if (ref === "HEAD" || ref.startsWith("refs/heads/")) return ref
+  return ref.startsWith("refs/") || /^[0-9a-f]{40}$/.test(ref) ? undefined : `refs/heads/${ref}`
+}
+
+const grouped = (requests: ReadonlyArray<DeployRequest>): ReadonlyArray<Group> => {
+  const groups = new Map<string, Group>()
+  for (const request of requests) {
+    const { repository } = request.source
+    const key = JSON.stringify([repository.url.toLowerCase().replace(/\.git$/, ""), repository.credentials])
+    const group = groups.get(key) ?? { repository, host: new URL(repository.url).host, requests: [] }
+    group.requests.push(request)
+    groups.set(key, group)
+  }
+  return [...groups.values()]
+}
+
+export class Reconciler extends Context.Service<
+  Reconciler,
+  {
+    /** One round over all services. A failure about one of them stops no other. */
+    readonly reconcile: Effect.Effect<ReconcileReport>
+  }
+>()("mcpdeploy/temporal-adapter/reconcile/Reconciler") {
+  static readonly layer = (
+    config: ReconcilerConfig = {}
+  ): Layer.Layer<Reconciler, never, ClusterApplier | GitSource | PushQueue | ServiceCatalog> =>
+    Layer.effect(Reconciler, make(config))
+}
+
+const make = Effect.fnUntraced(function* ({
+  restMs = defaultRestMs,
+  spacingMs = defaultSpacingMs
+}: ReconcilerConfig) {
+  const catalog = yield* ServiceCatalog
+  const cluster = yield* ClusterApplier
+  const git = yield* GitSource
+  const queue = yield* PushQueue
+  const rests = new Map<string, Rest>()
+
+  /** Whether a push was submitted for the service. */
+  const compare = Effect.fnUntraced(function* (request: DeployRequest, head: CommitSha, askedAt: number) {
+    const { target } = request
+    const [receipts, records] = yield* Effect.all([cluster.history(target), queue.records(target)], {
+      concurrency: "unbounded"
+    })
+    const decision = decide({ head, askedAt, request, receipts, records })
+    if (decision._tag === "UpToDate") return false
+    const generation = Generation.make(askedAt)
+    const push: Push = {
+      version: contractVersion,
+      deliveryId: `reconcile-${head}-${askedAt}`,
+      generation,
+      commit: head,
+      origin: "reconcile",
+      receivedAt: decision.receivedAt ?? DateTime.formatIso(yield* DateTime.now),
+      action: {
+        _tag: "Deploy",
+        request: Schema.encodeSync(DeployRequest)(new DeployRequest({ ...request, generation }))
+      }
+    }
+    yield* queue.submit(target, push)
+    return true
+  })
+
+  const compareGroup = Effect.fnUntraced(function* ({ repository, requests }: Group) {
+    const askedAt = yield* Clock.currentTimeMillis
+    const heads = yield* git.branches(repository)
+    return yield* Effect.forEach(requests, (request) => {
+      const head = heads.get(branchOf(request.source.ref) ?? "")
+      const submitted = head === undefined ? Effect.succeed(false) : compare(request, head, askedAt)
+      return submitted.pipe(
+        Effect.map((done) => ({ submitted: done ? [request.target.key] : [], failures: [] })),
+        Effect.catch(({ message }) =>
+          Effect.succeed({ submitted: [], failures: [{ about: request.target.key, message }] })
+        )
+      )
+    })
+  })
+
+  /** The groups of one host, one after the other, until it fails. */
+  const compareHost = Effect.fnUntraced(function* (host: string, groups: ReadonlyArray<Group>) {
+    const found: Array<Pick<ReconcileReport, "failures" | "submitted">> = []
+    const rest = rests.get(host)
+    if (rest !== undefined && rest.until > (yield* Clock.currentTimeMillis)) return found
+    for (const group of groups) {
+      const isLast = yield* compareGroup(group).pipe(
+        Effect.map((results) => {
+          found.push(...results)
+          rests.delete(host)
+          return false
+        }),
+        Effect.catch(
+          Effect.fnUntraced(function* ({ message, retryable }) {
+            found.push({ submitted: [], failures: [{ about: group.repository.url, message }] })
+            if (!retryable) return false
+            const ms = Math.min(rest === undefined ? restMs : rest.ms * 2, longestRestMs)
+            rests.set(host, { ms, until: (yield* Clock.currentTimeMillis) + ms })
+            return true
+          })
+        )
+      )
+      if (isLast) break
+      yield* Effect.sleep(spacingMs)
+    }
+    return found
+  })
+
+  const reconcile = Effect.gen(function* () {
+    const all = yield* catalog.all
+    const requests = all.filter(
+      ({ source, trigger }) => trigger?.enabled !== false && branchOf(source.ref) !== undefined
+    )
+    const groups = grouped(requests)
+    const byHost = Map.groupBy(groups, ({ host }) => host)
+    const found = yield* Effect.forEach([...byHost], ([host, ofHost]) => compareHost(host, ofHost), {
+      concurrency: "unbounded"
+    })
+    const now = yield* Clock.currentTimeMillis
+    const results = found.flat()
+    return {
+      services: requests.length,
+      repositories: groups.length,
+      submitted: results.flatMap(({ submitted }) => submitted),
+      failures: results.flatMap(({ failures }) => failures),
+      resting: [...rests].filter(([, { until }]) => until > now).map(([host]) => host)
+    }
+  }).pipe(
+    Effect.catch(({ message }) =>
+      Effect.succeed({
+        services: 0,
+        repositories: 0,
+        submitted: [],
+        failures: [{ about: "the catalog", message }],
+        resting: []
+      })
+    ),
+    Effect.withSpan("Reconciler.reconcile")
+  )
+  return Reconciler.of({ reconcile })
+})
