@@ -27,16 +27,11 @@ const ask = (socket: string, request: unknown) =>
     return Effect.sync(() => connection.destroy())
   })
 
-const forward = Effect.fn("Slirp.forward")(function* (
-  socket: string,
-  hostPort: number,
-  guestPort: number,
-  proto: "tcp" | "udp" = "tcp"
-) {
+const forward = Effect.fn("Slirp.forward")(function* (socket: string, hostPort: number, guestPort: number) {
   const text = yield* ask(socket, {
     execute: "add_hostfwd",
     arguments: {
-      proto,
+      proto: "tcp",
       host_addr: "127.0.0.1",
       host_port: hostPort,
       guest_addr: slirp.guest,
@@ -60,7 +55,6 @@ export const forwardPorts = Effect.fn("Slirp.forwardPorts")(function* (socket: s
   yield* forward(socket, ports.registry, guestPorts.registry)
   yield* forward(socket, ports.http, guestPorts.http)
   yield* forward(socket, ports.https, guestPorts.https)
-  if (ports.dns !== undefined) yield* forward(socket, ports.dns, guestPorts.dns, "udp")
 })
 
 const isRunning = (root: string): boolean => {

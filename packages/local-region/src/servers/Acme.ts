@@ -64,9 +64,8 @@ const nameServer = `127.0.0.1:${Network.guestPorts.dns}`
 const failed = (error: { readonly message: string }) => new RegionEnded({ detail: error.message })
 
 const corefile = (zones: string): string => `. {
-  bind 127.0.0.1 ${Network.slirp.guest}
+  bind 127.0.0.1
   errors
-  ready 127.0.0.1:8182
   auto {
     directory ${zones} db\\.(.*) {1}
     reload 1s
@@ -84,26 +83,38 @@ cname IN A ${loadBalancer}
 
 const startNameServer = Effect.fn("Acme.startNameServer")(function* () {
   const fs = yield* FileSystem.FileSystem
-  const { folder, program } = yield* Supervision
+  const { folder, program, settings } = yield* Supervision
   const zones = zonesFolder(folder)
   yield* fs.makeDirectory(zones, { recursive: true })
   yield* fs.writeFileString(join(zones, "db.region.example"), regionZone)
   const file = join(folder.configuration, "Corefile.public")
   yield* fs.writeFileString(file, corefile(zones))
+  const command = yield* program(acmeTool.name, "nameserver")
+  const args = ["-conf", file, "-dns.port"]
   yield* Server.start({
     name: "nameserver",
-    command: yield* program(acmeTool.name, "nameserver"),
-    args: ["-conf", file, "-dns.port", String(Network.guestPorts.dns)],
-    healthy: Health.http("http://127.0.0.1:8182/ready")
+    command,
+    args: [...args, String(Network.guestPorts.dns)],
+    healthy: Health.accepts({ host: "127.0.0.1", port: Network.guestPorts.dns })
+  })
+  // slirp4netns forwards no UDP answers, so the machine has one of its own: the bundle's init is in its network.
+  yield* Server.start({
+    name: "nameserver-machine",
+    command: "nsenter",
+    args: ["--net=/proc/1/ns/net", "--", command, ...args, String(settings.ports.dns)],
+    healthy: Effect.void
   })
 })
+
+/** RFC 8555, 6.1: a client without a name is refused. */
+const headers = { "user-agent": "mcpdeploy" }
 
 /** A GET of one of Pebble's own addresses. */
 const ask = (folder: DataFolder, address: string, path: string) =>
   Effect.flatMap(FileSystem.FileSystem, (fs) =>
     Effect.flatMap(fs.readFileString(join(folder.certificates, "ca.crt")), (ca) =>
       Effect.callback<string, Health.NotHealthy>((resume) => {
-        const sent = request(new URL(path, `https://${address}`), { ca }, (response) => {
+        const sent = request(new URL(path, `https://${address}`), { ca, headers }, (response) => {
           let text = ""
           response.setEncoding("utf8")
           response.on("data", (chunk: string) => (text += chunk))
@@ -145,8 +156,8 @@ const startPebble = Effect.fn("Acme.startPebble")(function* () {
     name: "pebble",
     command: yield* program(acmeTool.name, "pebble"),
     args: ["-config", file, "-dnsserver", nameServer],
-    // Pebble waits up to 15 s before each validation, and refuses some nonces, to try out its clients.
-    env: { PEBBLE_VA_NOSLEEP: "1", PEBBLE_WFE_NONCEREJECT: "0" },
+    // By default it waits before each validation, refuses nonces and reuses validations at random, to try out clients.
+    env: { PEBBLE_VA_NOSLEEP: "1", PEBBLE_WFE_NONCEREJECT: "0", PEBBLE_AUTHZREUSE: "0" },
     healthy: ask(folder, directory, "/dir").pipe(Effect.provideService(FileSystem.FileSystem, fs))
   })
   const root = yield* Effect.mapError(ask(folder, management, "/roots/0"), failed)
