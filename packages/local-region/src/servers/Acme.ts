@@ -81,12 +81,21 @@ ns IN A 127.0.0.1
 cname IN A ${loadBalancer}
 `
 
+/** What is in no other zone does not exist. Its file is `db..`, for the zone `.`. */
+const rootZone = `$ORIGIN .
+$TTL 5
+@ IN SOA ns. hostmaster. 1 60 60 60 1
+@ IN NS ns.
+ns. IN A 127.0.0.1
+`
+
 const startNameServer = Effect.fn("Acme.startNameServer")(function* () {
   const fs = yield* FileSystem.FileSystem
   const { folder, program, settings } = yield* Supervision
   const zones = zonesFolder(folder)
   yield* fs.makeDirectory(zones, { recursive: true })
   yield* fs.writeFileString(join(zones, "db.region.example"), regionZone)
+  yield* fs.writeFileString(join(zones, "db.."), rootZone)
   const file = join(folder.configuration, "Corefile.public")
   yield* fs.writeFileString(file, corefile(zones))
   const command = yield* program(acmeTool.name, "nameserver")
@@ -100,8 +109,9 @@ const startNameServer = Effect.fn("Acme.startNameServer")(function* () {
   // slirp4netns forwards no UDP answers, so the machine has one of its own: the bundle's init is in its network.
   yield* Server.start({
     name: "nameserver-machine",
-    command: "nsenter",
-    args: ["--net=/proc/1/ns/net", "--", command, ...args, String(settings.ports.dns)],
+    onMachine: true,
+    command,
+    args: [...args, String(settings.ports.dns)],
     healthy: Effect.void
   })
 })
