@@ -259,6 +259,18 @@ const startCertManager = Effect.fn("Acme.startCertManager")(function* () {
   })
 })
 
+/** Pebble has forgotten the accounts of its last start, which an issuer that is there would go on using. */
+const removeIssuer = Effect.gen(function* () {
+  const { folder } = yield* Supervision
+  yield* KubeApi.call(folder.certificates, {
+    method: "DELETE",
+    path: `/apis/cert-manager.io/v1/clusterissuers/${issuer}`
+  }).pipe(
+    Effect.asVoid,
+    Effect.catch((error) => (error.detail.startsWith("404") ? Effect.void : Effect.fail(failed(error))))
+  )
+})
+
 /** Needs the cluster's objects and the registry. */
 export const start = Effect.fn("Acme.start")(function* () {
   yield* Effect.all([startNameServer(), pushSolver, applyDefinitions], {
@@ -266,6 +278,7 @@ export const start = Effect.fn("Acme.start")(function* () {
     discard: true
   })
   yield* startPebble()
+  yield* removeIssuer
   yield* applyIssuer
   yield* startCertManager()
 })

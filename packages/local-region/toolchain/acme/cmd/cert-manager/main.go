@@ -66,7 +66,8 @@ func main() {
 			HTTP01SolverResourceRequestMemory: resource.MustParse("16Mi"),
 			HTTP01SolverResourceLimitsCPU:     resource.MustParse("100m"),
 			HTTP01SolverResourceLimitsMemory:  resource.MustParse("64Mi"),
-			DNS01CheckRetryPeriod:             10 * time.Second,
+			// Also of HTTP-01: upstream waits for 10 s before it looks again whether the challenge is answered.
+			DNS01CheckRetryPeriod: time.Second,
 		},
 		CertificateOptions: controller.CertificateOptions{
 			CertificateRequestMinimumBackoffDuration: time.Hour,
