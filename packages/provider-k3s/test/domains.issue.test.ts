@@ -1,0 +1,86 @@
+/** Against a region with certificates: cert-manager, an ACME authority, validation through Traefik. */
+import { assert, describe, layer } from "@effect/vitest"
+import { DomainManager, DomainName } from "@mcpdeploy/core/DomainManager"
+import * as Effect from "effect/Effect"
+import { kinds } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
+import {
+  connectApi,
+  deployPage,
+  publish,
+  region,
+  regionLayer,
+  variable,
+  visit
+} from "./support/AcmeRegion.ts"
+import { targetOf } from "./support/Sample.ts"
+import { titled } from "./support/TestCluster.ts"
+
+const isReady = region !== undefined
+const run = Date.now().toString(36)
+let count = 0
+
+/** A service in a project of its own; the project's namespace goes when the scope closes. */
+const service = Effect.acquireRelease(
+  Effect.sync(() => targetOf(`domains${count++}`, run, "web")),
+  ({ namespace }) =>
+    connectApi.pipe(
+      Effect.flatMap((api) =>
+        api.delete(
+          { kind: kinds.Namespace, namespace: undefined, name: namespace },
+          { propagation: "Background" }
+        )
+      ),
+      Effect.scoped,
+      Effect.ignore
+    )
+)
+
+describe.skipIf(!isReady)(titled("a domain in a region with certificates", isReady, variable), () => {
+  layer(regionLayer, { excludeTestServices: true, timeout: "60 seconds" })((it) => {
+    it.effect(
+      "is served with a verified certificate within 15 seconds, removed, and then needs a proof from others",
+      () =>
+        Effect.gen(function* () {
+          const domains = yield* DomainManager
+          const [target, other] = yield* Effect.all([service, service])
+          yield* Effect.all([deployPage(target, "first"), deployPage(other, "second")], { concurrency: 2 })
+          const zone = `shop-${run}.com`
+          const host = DomainName.make(`www.${zone}`)
+          yield* publish(zone, `www IN CNAME ${region?.acme.cnameTarget}.`)
+
+          const begun = performance.now()
+          const added = yield* domains.add(target, host)
+          const { fingerprint, page } = yield* visit(host)
+          const seconds = (performance.now() - begun) / 1000
+          yield* Effect.logInfo(`verified TLS answer after ${seconds.toFixed(1)} s`)
+          process.stdout.write(`verified TLS answer after ${seconds.toFixed(1)} s\n`)
+          assert.strictEqual(added.state, "served")
+          assert.include(page, "first")
+          assert.isBelow(seconds, 15)
+
+          // Again: nothing is asked for anew.
+          yield* domains.add(target, host)
+          assert.strictEqual((yield* visit(host)).fingerprint, fingerprint)
+          assert.deepStrictEqual(
+            (yield* domains.list(target.owner)).map((each) => [each.host, each.state, each.problem]),
+            [[host, "served", undefined]]
+          )
+          assert.strictEqual((yield* Effect.flip(domains.add(other, host)))._tag, "DomainTaken")
+
+          yield* domains.remove(target, host)
+          yield* domains.remove(target, host)
+          assert.strictEqual((yield* Effect.flip(domains.status(target, host)))._tag, "DomainNotFound")
+          assert.isTrue((yield* Effect.exit(visit(host)))._tag === "Failure")
+
+          const unproven = yield* Effect.flip(domains.add(other, host))
+          assert.strictEqual(unproven._tag, "OwnershipUnproven")
+          if (unproven._tag !== "OwnershipUnproven") return
+          const { name, value } = unproven.set
+          yield* publish(zone, `www IN CNAME ${region?.acme.cnameTarget}.\n${name}. IN TXT "${value}"`)
+          assert.strictEqual((yield* domains.add(other, host)).state, "served")
+          assert.include((yield* visit(host)).page, "second")
+        }).pipe(Effect.scoped),
+      120_000
+    )
+  })
+})
