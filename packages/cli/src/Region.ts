@@ -42,9 +42,26 @@ const localRegion: Effect.Effect<RegionFile, CommandFailed, FileSystem.FileSyste
         })
     )
   )
-  const { buildkit, ingress, kubeconfig, registry } = yield* usage(decodeEndpoints(text))
+  const { acme, buildkit, ingress, kubeconfig, registry } = yield* usage(decodeEndpoints(text))
+  const domains =
+    acme === undefined
+      ? {}
+      : {
+          domains: {
+            issuer: acme.issuer,
+            cnameTarget: acme.cnameTarget,
+            loadBalancerAddresses: [acme.loadBalancer],
+            nameServers: [acme.nameServer],
+            tlsEndpoint: new URL(ingress.https).host
+          }
+        }
   return {
-    cluster: { kubeconfig, platformDomain: PlatformDomain.make("localhost"), ingressEndpoint: ingress.http },
+    cluster: {
+      kubeconfig,
+      platformDomain: PlatformDomain.make("localhost"),
+      ingressEndpoint: ingress.http,
+      ...domains
+    },
     buildkit,
     registry: { endpoint: registry.endpoint },
     git: { allowFile: true }
@@ -84,6 +101,20 @@ export const clusterLayer = Layer.unwrap(
       ])
     )
     return K3sClusterApplier.layer(new RegionConfig(cluster))
+  })
+)
+
+/** For commands about domains. */
+export const domainLayer = Layer.unwrap(
+  Effect.gen(function* () {
+    const { cluster } = yield* regionFile
+    const [{ RegionConfig }, K3sDomainManager] = yield* Effect.promise(() =>
+      Promise.all([
+        import("@mcpdeploy/provider-k3s/RegionConfig"),
+        import("@mcpdeploy/provider-k3s/domains/K3sDomainManager")
+      ])
+    )
+    return K3sDomainManager.layer(new RegionConfig(cluster))
   })
 )
 

@@ -2,6 +2,7 @@
 import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
 import { SecretRef } from "@mcpdeploy/core/domain/Source"
 import * as Schema from "effect/Schema"
+import { DomainsConfig } from "./domains/DomainsConfig.ts"
 
 /** Paths are absolute or relative to the working directory. */
 export const RegionFile = Schema.Struct({
@@ -10,7 +11,8 @@ export const RegionFile = Schema.Struct({
     kubeconfig: Schema.optionalKey(Schema.String),
     context: Schema.optionalKey(Schema.String),
     platformDomain: PlatformDomain,
-    ingressEndpoint: Schema.optionalKey(Schema.String)
+    ingressEndpoint: Schema.optionalKey(Schema.String),
+    domains: Schema.optionalKey(DomainsConfig)
   }),
   buildkit: Schema.Struct({
     address: Schema.String,
