@@ -73,6 +73,7 @@ const servers: GoModule = {
     }
   ]
 }
+const cyclonus: GoModule = { folder: "cyclonus", patched: [] }
 const containerd: GoModule = { folder: "containerd", patched: [] }
 const gvisor: GoModule = {
   folder: "gvisor",
@@ -188,6 +189,14 @@ export const extraTools: ReadonlyArray<GoTool> = [
     ldflags: `-X k8s.io/component-base/version.gitVersion=${kubernetesVersion}`,
     seconds: 40,
     installed: { args: ["version", "--client"], minimum: "1.34.0" }
+  },
+  {
+    // Judges network policies, offline.
+    name: "cyclonus",
+    version: "0.5.6",
+    module: cyclonus,
+    packages: { cyclonus: "github.com/mattfenwick/cyclonus/cmd/cyclonus" },
+    seconds: 60
   }
 ]
 
