@@ -171,7 +171,7 @@ const measureDeploys = async (): Promise<ReadonlyArray<Measure>> => {
 
 export const run = Effect.promise(measureDeploys)
 
-/** What a person would write for the same app: the same sandbox, readiness probe and ingress. */
+/** What a person would write for the same app: the same sandbox, resources, probes and ingress. */
 const peerManifest = (namespace: string, image: string): string => `apiVersion: apps/v1
 kind: Deployment
 metadata: { name: web, namespace: ${namespace} }
@@ -189,8 +189,11 @@ spec:
           image: ${image}
           env: [{ name: PORT, value: "8080" }]
           ports: [{ containerPort: 8080 }]
-          resources: { requests: { cpu: 10m, memory: 64Mi } }
+          resources:
+            requests: { cpu: 100m, memory: 512Mi }
+            limits: { cpu: "1", memory: 512Mi }
           readinessProbe: { httpGet: { path: /, port: 8080 }, periodSeconds: 1 }
+          livenessProbe: { httpGet: { path: /, port: 8080 }, initialDelaySeconds: 240, periodSeconds: 10 }
 ---
 apiVersion: v1
 kind: Service
