@@ -13,6 +13,12 @@ import { atLeast } from "./Version.ts"
 /** One module at a time decides for itself which compiler flags and proxies this machine uses: only what must be, is set. */
 const goEnvironment = { CGO_ENABLED: "0", GOFLAGS: "-mod=readonly -buildvcs=false", GOWORK: "off" }
 
+/** What the tool's own build changes of {@link goEnvironment}. */
+const environmentOf = ({ cgo }: GoTool) =>
+  cgo === true ? { ...goEnvironment, CGO_ENABLED: "1" } : goEnvironment
+
+const tagsOf = ({ tags }: GoTool): string => `-tags=${(tags ?? buildTags).join(",")}`
+
 const Downloaded = Schema.fromJsonString(Schema.Struct({ Dir: Schema.String, Sum: Schema.String }))
 
 /** Fails unless a Go that is new enough is on PATH. */
@@ -79,7 +85,7 @@ const goBuildArguments = (tool: GoTool, output: string): ReadonlyArray<string> =
   "build",
   "-v",
   "-trimpath",
-  `-tags=${buildTags.join(",")}`,
+  tagsOf(tool),
   `-ldflags=-s -w ${tool.ldflags ?? ""}`,
   "-o",
   output,
@@ -99,15 +105,8 @@ export const download = Effect.fn("GoBuild.download")(function* (cache: string, 
   const folder = yield* buildFolder(cache, tool.module)
   const packages = yield* run(
     "go",
-    [
-      "list",
-      "-deps",
-      `-tags=${buildTags.join(",")}`,
-      "-f",
-      "{{.ImportPath}}",
-      ...Object.values(tool.packages)
-    ],
-    { cwd: folder, env: goEnvironment }
+    ["list", "-deps", tagsOf(tool), "-f", "{{.ImportPath}}", ...Object.values(tool.packages)],
+    { cwd: folder, env: environmentOf(tool) }
   )
   return packages.split("\n").length
 })
@@ -134,7 +133,7 @@ export const build = Effect.fn("GoBuild.build")(function* (
   let compiled = 0
   yield* run("go", goBuildArguments(tool, `${part}/`), {
     cwd: folder,
-    env: goEnvironment,
+    env: environmentOf(tool),
     onLine: (line) => onFraction(Math.min(0.97, ++compiled / total), line)
   })
   for (const [program, path] of Object.entries(tool.packages)) {
@@ -142,6 +141,14 @@ export const build = Effect.fn("GoBuild.build")(function* (
   }
   for (const name of tool.links?.names ?? []) {
     yield* fs.symlink(tool.links?.of ?? name, join(part, name))
+  }
+  if (tool.assets !== undefined) {
+    const module = yield* run("go", ["list", "-m", "-f", "{{.Dir}}", tool.assets.module], {
+      cwd: folder,
+      env: environmentOf(tool)
+    })
+    const sources = tool.assets.folders.map((name) => join(module.trim(), name))
+    yield* run("cp", ["-r", "--no-preserve=mode", ...sources, part])
   }
   yield* fs.rename(part, target)
   return target

@@ -23,10 +23,12 @@ import {
   ToolUnavailable
 } from "./LocalRegionError.ts"
 import type { RegionEvent } from "./RegionEvent.ts"
-import type { RegionEndpoints } from "./RegionState.ts"
+import type { OptionalPart, RegionEndpoints } from "./RegionState.ts"
 import * as Toolchain from "./Toolchain.ts"
-import { extraTools, goTools } from "./Tools.ts"
+import { extraTools, giteaTool, goTools, temporalTool } from "./Tools.ts"
 import * as Up from "./Up.ts"
+
+const allTools = [...goTools, ...extraTools, temporalTool, giteaTool]
 
 export interface RegionOptions {
   /** Default: `$XDG_STATE_HOME/mcpdeploy/local`. */
@@ -38,7 +40,7 @@ export interface RegionOptions {
 export interface UpOptions extends RegionOptions {
   readonly existing?: ExistingParts
   /** Parts that a region has only when asked for. */
-  readonly with?: ReadonlyArray<Up.OptionalPart>
+  readonly with?: ReadonlyArray<OptionalPart>
   readonly onEvent?: (event: RegionEvent) => Effect.Effect<void>
 }
 
@@ -160,11 +162,11 @@ export class LocalRegion extends Context.Service<
       ) {
         const cache = options?.cacheFolder ?? defaultCacheFolder()
         return yield* Effect.gen(function* () {
-          const wanted = [...goTools, ...extraTools].filter((each) => each.name === name)
+          const wanted = allTools.filter((each) => each.name === name)
           const plan = yield* Toolchain.plan(cache, wanted)
           const folder = plan.folders[name]
           if (wanted.length === 0 || folder === undefined) {
-            const names = [...goTools, ...extraTools].map((each) => each.name).join(", ")
+            const names = allTools.map((each) => each.name).join(", ")
             return yield* new ToolUnavailable({ tool: name, advice: `the tools are ${names}` })
           }
           yield* Toolchain.buildAll(cache, plan.toBuild, options?.onEvent ?? (() => Effect.void))

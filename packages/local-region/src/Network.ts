@@ -68,6 +68,9 @@ export const firewall6 = [
   ""
 ].join("\n")
 
+/** Arguments of nsenter, inside the bundle, for a program in the machine's own network: the bundle's init is there. */
+export const onMachine = ["--net=/proc/1/ns/net", "--"]
+
 /** Run inside the network namespace, once. Idempotent, so that a half-made network is completed. */
 export const setUp = `set -eu
 ip link set lo up

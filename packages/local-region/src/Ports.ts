@@ -35,7 +35,9 @@ export const choose = Effect.fn("Ports.choose")(function* (previous: HostPorts |
     registry: yield* one(previous?.registry),
     http: yield* one(previous?.http),
     https: yield* one(previous?.https),
-    dns: yield* one(previous?.dns)
+    dns: yield* one(previous?.dns),
+    temporal: yield* one(previous?.temporal),
+    gitea: yield* one(previous?.gitea)
   } satisfies HostPorts
 })
 

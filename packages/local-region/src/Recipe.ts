@@ -29,9 +29,14 @@ export const moduleKey = (module: GoModule): string => `${module.folder}-${modul
 
 /** `name-version-hash`: the tool's folder in the cache. Weights and what may stand in for the tool do not count. */
 export const toolKey = (tool: GoTool, architecture: string = process.arch): string => {
-  const { name, version, packages, links, ldflags } = tool
+  const { name, version, packages, links, ldflags, tags, cgo, assets } = tool
   const hash = createHash("sha256")
-    .update(JSON.stringify({ name, version, packages, links, ldflags, architecture, buildTags }))
+    .update(
+      JSON.stringify({
+        ...{ name, version, packages, links, ldflags, architecture },
+        ...{ buildTags: tags ?? buildTags, cgo, assets }
+      })
+    )
     .update(moduleHash(tool.module))
     .digest("hex")
   return `${name}-${version}-${hash.slice(0, 12)}`

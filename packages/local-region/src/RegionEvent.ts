@@ -26,6 +26,10 @@ export const PackagesInstalled = Schema.TaggedStruct("PackagesInstalled", {
   seconds: Seconds
 })
 export const ServerReady = Schema.TaggedStruct("ServerReady", { server: Schema.String, seconds: Seconds })
+/** A region that is up ends, to start again with all it is to have; `missing` are the optional parts that it lacked. */
+export const RegionRestarting = Schema.TaggedStruct("RegionRestarting", {
+  missing: Schema.Array(Schema.String)
+})
 /** Images can be built and pushed from here on, though the cluster may not be there yet. */
 export const BuildReady = Schema.TaggedStruct("BuildReady", { endpoints: RegionEndpoints })
 /** Base images are made and pushed; `fraction` is of all of them. */
@@ -45,9 +49,49 @@ export const RegionEvent = Schema.Union([
   ToolReady,
   PackagesInstalled,
   ServerReady,
+  RegionRestarting,
   BuildReady,
   ImagesProgress,
   RegionReady,
   RegionFailed
 ])
 export type RegionEvent = typeof RegionEvent.Type
+
+const minutes = (seconds: number): string =>
+  `${Math.floor(seconds / 60)}:${String(Math.round(seconds) % 60).padStart(2, "0")}`
+
+/** The event in words, one line without an end, for every display. */
+export const describe = (event: RegionEvent): string => {
+  switch (event._tag) {
+    case "ToolsPlanned": {
+      const { build, estimateSeconds, install } = event
+      if (build.length + install.length === 0) return "all programs are there"
+      return [
+        ...(install.length === 0 ? [] : [`to install: ${install.join(", ")}`]),
+        ...(build.length === 0
+          ? []
+          : [`to compile once: ${build.join(", ")}, about ${minutes(estimateSeconds)} on two idle cores`])
+      ].join("; ")
+    }
+    case "ToolProgress":
+      return `${Math.round(event.fraction * 100)}% compiled after ${minutes(event.elapsedSeconds)}, about ${minutes(event.remainingSeconds)} left: ${event.tool} ${event.message}`
+    case "ToolReady":
+      return `${event.tool} compiled in ${minutes(event.seconds)}`
+    case "PackagesInstalled":
+      return `${event.packages.join(", ")} installed in ${event.seconds.toFixed(1)} s`
+    case "ServerReady":
+      return `${event.server} ready after ${event.seconds.toFixed(1)} s`
+    case "RegionRestarting":
+      return event.missing.length === 0
+        ? "the region is started anew: it does not answer, or runs other programs than these"
+        : `the region is started anew, with ${event.missing.join(" and ")}; its data stays`
+    case "BuildReady":
+      return "images can be built from here on"
+    case "ImagesProgress":
+      return `base images ${Math.round(event.fraction * 100)}%: ${event.message}`
+    case "RegionReady":
+      return `the region is up after ${event.seconds.toFixed(1)} s`
+    case "RegionFailed":
+      return event.reason.message
+  }
+}

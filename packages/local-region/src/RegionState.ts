@@ -24,6 +24,24 @@ export const RegionEndpoints = Schema.Struct({
     https: Schema.String,
     className: Schema.String
   }),
+  /** A Temporal dev server with the namespace `default`, where the region has it. */
+  temporal: Schema.optionalKey(
+    Schema.Struct({
+      /** `127.0.0.1:PORT`, gRPC. */
+      address: Schema.String
+    })
+  ),
+  /** Gitea, where the region has it. */
+  gitea: Schema.optionalKey(
+    Schema.Struct({
+      /** `http://127.0.0.1:PORT`, for its API and for Git. */
+      url: Schema.String,
+      /** Path of a file that holds an API token of its administrator; only its owner may read it. */
+      tokenFile: Schema.String,
+      /** Path of a file that holds the secret that the secrets of webhooks are derived from. */
+      webhookSecretFile: Schema.String
+    })
+  ),
   /** Certificates from a local authority, where the region has it. */
   acme: Schema.optionalKey(
     Schema.Struct({
@@ -49,15 +67,24 @@ export const HostPorts = Schema.Struct({
   registry: Port,
   http: Port,
   https: Port,
-  dns: Schema.optionalKey(Port)
+  dns: Schema.optionalKey(Port),
+  temporal: Schema.optionalKey(Port),
+  gitea: Schema.optionalKey(Port)
 })
 export type HostPorts = typeof HostPorts.Type
+
+/** Parts that a region has only when asked for. */
+export const OptionalPart = Schema.Literals(["temporal", "gitea", "acme"])
+export type OptionalPart = typeof OptionalPart.Type
+export const optionalParts = OptionalPart.literals
 
 /** Which servers are the bundle's own; the others exist elsewhere. */
 export const Parts = Schema.Struct({
   buildkit: Schema.Boolean,
   registry: Schema.Boolean,
   cluster: Schema.Boolean,
+  temporal: Schema.optionalKey(Schema.Boolean),
+  gitea: Schema.optionalKey(Schema.Boolean),
   /** cert-manager, an ACME authority, and a name server that stands for the public DNS. */
   acme: Schema.optionalKey(Schema.Boolean)
 })

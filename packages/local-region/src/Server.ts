@@ -11,6 +11,7 @@ import * as ChildProcess from "effect/process/ChildProcess"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import { ServerFailed } from "./LocalRegionError.ts"
 import * as LogFile from "./LogFile.ts"
+import * as Network from "./Network.ts"
 import { Supervision } from "./Supervision.ts"
 
 export interface ServerOptions {
@@ -19,8 +20,10 @@ export interface ServerOptions {
   readonly command: string
   readonly args: ReadonlyArray<string>
   readonly env?: Readonly<Record<string, string>>
+  /** Runs in the machine's network instead of the bundle's; it ends with the bundle all the same. */
+  readonly onMachine?: true
   /** Fails until the server serves. */
-  readonly healthy: Effect.Effect<unknown, unknown>
+  readonly healthy: Effect.Effect<unknown, unknown, ChildProcessSpawner.ChildProcessSpawner>
   readonly deadline?: Duration.Input
 }
 
@@ -36,9 +39,13 @@ export const start = Effect.fn("Server.start")(function* (options: ServerOptions
     Effect.flatMap(log.lastLines, (lastLines) =>
       Effect.fail(new ServerFailed({ server: options.name, detail, logFile: log.path, lastLines }))
     )
+  const [command, args] =
+    options.onMachine === true
+      ? ["nsenter", [...Network.onMachine, options.command, ...options.args]]
+      : [options.command, options.args]
   const handle = yield* spawner
     .spawn(
-      ChildProcess.make(options.command, options.args, {
+      ChildProcess.make(command, args, {
         cwd: supervision.folder.state(options.name),
         env: { PATH: supervision.path, ...options.env },
         extendEnv: true,

@@ -22,8 +22,10 @@ import * as Acme from "./servers/Acme.ts"
 import * as BuildKit from "./servers/BuildKit.ts"
 import * as Containerd from "./servers/Containerd.ts"
 import * as CoreDns from "./servers/CoreDns.ts"
+import * as Gitea from "./servers/Gitea.ts"
 import * as Kubernetes from "./servers/Kubernetes.ts"
 import * as Registry from "./servers/Registry.ts"
+import * as Temporal from "./servers/Temporal.ts"
 import * as Traefik from "./servers/Traefik.ts"
 import * as Slirp from "./Slirp.ts"
 import { Supervision } from "./Supervision.ts"
@@ -40,6 +42,8 @@ export const endpointsOf = (folder: DataFolder, settings: BundleSettings): Regio
     https: `https://127.0.0.1:${settings.ports.https}`,
     className: "traefik"
   },
+  ...(settings.parts.temporal === true ? { temporal: Temporal.endpoint(settings) } : {}),
+  ...(settings.parts.gitea === true ? { gitea: Gitea.endpoint(folder, settings) } : {}),
   ...(settings.parts.acme === true
     ? {
         acme: {
@@ -125,7 +129,11 @@ const startAll = Effect.gen(function* () {
     yield* Kubernetes.awaitNode()
   })
   const cluster = settings.parts.cluster ? [controlPlane, node] : []
-  yield* Effect.all([builds, ...cluster], { concurrency: "unbounded", discard: true })
+  const own = [
+    ...(settings.parts.temporal === true ? [Temporal.start()] : []),
+    ...(settings.parts.gitea === true ? [Gitea.start()] : [])
+  ]
+  yield* Effect.all([builds, ...cluster, ...own], { concurrency: "unbounded", discard: true })
   if (settings.parts.acme === true) yield* Acme.start()
 })
 

@@ -55,6 +55,12 @@ export interface GoTool {
   /** More names of a program that acts on the name it is called by. */
   readonly links?: { readonly of: string; readonly names: ReadonlyArray<string> }
   readonly ldflags?: string
+  /** Instead of `buildTags` of the recipe. */
+  readonly tags?: ReadonlyArray<string>
+  /** Built with a C compiler. */
+  readonly cgo?: true
+  /** Folders of a module that lie beside the programs, which read them. */
+  readonly assets?: { readonly module: string; readonly folders: ReadonlyArray<string> }
   /** Half the processor seconds that it took in the table's order, with nothing cached: its time on two idle cores. */
   readonly seconds: number
   /** A program of this name on PATH serves instead when it reports at least `minimum`. */
@@ -178,6 +184,28 @@ export const goTools: ReadonlyArray<GoTool> = [
     seconds: 55
   }
 ]
+
+/** What a region has only when asked for. */
+export const temporalTool: GoTool = {
+  name: "temporal",
+  version: "1.5.1",
+  module: { folder: "temporal", patched: [] },
+  packages: { temporal: "github.com/temporalio/cli/cmd/temporal" },
+  tags: ["disable_grpc_modules"],
+  seconds: 180,
+  installed: { args: ["--version"], minimum: "1.5.1" }
+}
+export const giteaTool: GoTool = {
+  name: "gitea",
+  version: "1.26.0",
+  module: { folder: "gitea", patched: [] },
+  packages: { gitea: "code.gitea.io/gitea" },
+  ldflags: "-X main.Version=1.26.0",
+  tags: ["sqlite", "sqlite_unlock_notify"],
+  cgo: true,
+  assets: { module: "code.gitea.io/gitea", folders: ["templates", "options", "public"] },
+  seconds: 360
+}
 
 /** Not needed by a region; for people, tests and benches. */
 export const extraTools: ReadonlyArray<GoTool> = [

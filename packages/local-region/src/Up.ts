@@ -12,22 +12,21 @@ import { type ExistingParts, withK3s } from "./Existing.ts"
 import * as FileLock from "./FileLock.ts"
 import * as BaseImages from "./images/BaseImages.ts"
 import * as Health from "./Health.ts"
-import { acmeTool } from "./servers/Acme.ts"
 import { MachineUnsuitable, RegionEnded } from "./LocalRegionError.ts"
+import { acmeTool } from "./servers/Acme.ts"
 import { choose, machineAddresses } from "./Ports.ts"
 import { RegionEvent } from "./RegionEvent.ts"
 import {
   type BundleSettings,
+  type OptionalPart,
+  optionalParts,
   type Parts,
   type RegionEndpoints,
   RegionFile,
   SettingsFile
 } from "./RegionState.ts"
 import * as Toolchain from "./Toolchain.ts"
-import { type GoTool, goTools } from "./Tools.ts"
-
-/** Parts that a region has only when asked for. */
-export type OptionalPart = "acme"
+import { giteaTool, type GoTool, goTools, temporalTool } from "./Tools.ts"
 
 export interface UpOptions {
   readonly dataFolder: string
@@ -39,11 +38,17 @@ export interface UpOptions {
   readonly deadline?: "60 minutes" | "20 minutes" | "5 minutes"
 }
 
+const optionalTools: Readonly<Record<OptionalPart, GoTool>> = {
+  temporal: temporalTool,
+  gitea: giteaTool,
+  acme: acmeTool
+}
+
 const toolsOf = (parts: Parts): ReadonlyArray<GoTool> => [
   ...goTools.filter(({ name }) =>
     name === "buildkit" ? parts.buildkit : name === "registry" ? parts.registry : parts.cluster
   ),
-  ...(parts.acme === true ? [acmeTool] : [])
+  ...optionalParts.filter((part) => parts[part] === true).map((part) => optionalTools[part])
 ]
 
 /** region.json, when it is there and can be read. */
@@ -69,6 +74,10 @@ export const answers = (endpoints: RegionEndpoints, parts: Parts) =>
     [
       parts.registry ? Health.http(`${endpoints.registry.endpoint}/v2/`) : Effect.void,
       parts.cluster ? Health.http(endpoints.ingress.http, 200, 404) : Effect.void,
+      endpoints.gitea === undefined ? Effect.void : Health.http(`${endpoints.gitea.url}/api/healthz`),
+      endpoints.temporal === undefined
+        ? Effect.void
+        : Health.accepts({ host: "127.0.0.1", port: Number(endpoints.temporal.address.split(":")[1]) }),
       parts.buildkit
         ? Health.accepts({ path: endpoints.buildkit.address.replace("unix://", "") })
         : Effect.void
@@ -149,13 +158,11 @@ const sameTools = (one: BundleSettings | undefined, tools: BundleSettings["tools
 
 /** Idempotent: a region that is up is found and given back; one that is half up is completed. */
 export const up = Effect.fn("Up.up")(function* (options: UpOptions, onEvent: Toolchain.OnEvent) {
-  const fs = yield* FileSystem.FileSystem
   const existing = withK3s(options.existing ?? {})
-  const parts: Parts = {
+  const parts = {
     buildkit: existing.buildkit === undefined,
     registry: existing.registry === undefined,
-    cluster: existing.kubeconfig === undefined,
-    ...(options.with?.includes("acme") === true ? { acme: true } : {})
+    cluster: existing.kubeconfig === undefined
   }
   if (!parts.buildkit && !parts.registry && !parts.cluster) {
     const nothing = { address: "" }
@@ -172,10 +179,27 @@ export const up = Effect.fn("Up.up")(function* (options: UpOptions, onEvent: Too
     )
   }
   const folder = yield* prepare(options.dataFolder)
+  return yield* upOwn(options, existing, parts, folder, onEvent)
+})
+
+const upOwn = Effect.fn("Up.upOwn")(function* (
+  options: UpOptions,
+  existing: ExistingParts,
+  required: Parts,
+  folder: DataFolder,
+  onEvent: Toolchain.OnEvent
+) {
+  const fs = yield* FileSystem.FileSystem
   yield* FileLock.exclusive(folder.lock)
   const alive = yield* Bundle.isAlive(folder)
   const known = yield* readRegion(folder)
-  const hasParts = parts.acme !== true || known?.acme !== undefined
+  const previous = yield* readSettings(folder)
+  // A region that is up keeps the optional parts that it has.
+  const wanted = optionalParts.filter(
+    (part) => options.with?.includes(part) === true || (alive && previous?.parts[part] === true)
+  )
+  const parts: Parts = { ...required, ...Object.fromEntries(wanted.map((part) => [part, true])) }
+  const hasParts = wanted.every((part) => known?.[part] !== undefined)
   if (alive && known !== undefined && hasParts && (yield* answers(known, parts))) return known
   const begun = yield* Clock.currentTimeMillis
   const tools = yield* Toolchain.plan(options.cacheFolder, toolsOf(parts))
@@ -190,11 +214,16 @@ export const up = Effect.fn("Up.up")(function* (options: UpOptions, onEvent: Too
   })
   yield* fs.remove(folder.region, { force: true })
   yield* Toolchain.installPackages(options.cacheFolder, tools, onEvent)
-  const previous = yield* readSettings(folder)
   // A region that is up but does not answer, or that runs other programs than these, is started anew.
   const resumable = alive && known === undefined && sameTools(previous, tools.folders, parts)
   if (!resumable) {
-    if (alive) yield* Bundle.stop(folder)
+    if (alive) {
+      yield* onEvent({
+        _tag: "RegionRestarting",
+        missing: wanted.filter((part) => known?.[part] === undefined)
+      })
+      yield* Bundle.stop(folder)
+    }
     yield* Bundle.removeCgroups(folder)
     const settings: BundleSettings = {
       dataFolder: folder.root,

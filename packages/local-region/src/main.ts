@@ -5,10 +5,14 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import { defaultCacheFolder, defaultDataFolder } from "./DataFolder.ts"
 import { LocalRegion } from "./LocalRegion.ts"
-import type { RegionEvent } from "./RegionEvent.ts"
+import { describe, type RegionEvent } from "./RegionEvent.ts"
+import { OptionalPart } from "./RegionState.ts"
 import { supervise } from "./Supervisor.ts"
+
+const decodeParts = Schema.decodeUnknownSync(Schema.Array(OptionalPart))
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -20,37 +24,9 @@ const folders = {
   cacheFolder: resolve(values.cache ?? defaultCacheFolder())
 }
 
-const parts = (values.with ?? "").split(",").filter((part) => part === "acme")
+const parts = decodeParts((values.with ?? "").split(",").filter(Boolean))
 
 const print = (line: string) => Effect.sync(() => process.stdout.write(`${line}\n`))
-
-const minutes = (seconds: number): string =>
-  `${Math.floor(seconds / 60)}:${String(Math.round(seconds % 60)).padStart(2, "0")}`
-
-const line = (event: RegionEvent): string | undefined => {
-  switch (event._tag) {
-    case "ToolsPlanned":
-      return event.build.length + event.install.length === 0
-        ? "all tools are there"
-        : `to install: ${event.install.join(", ") || "nothing"}; to build: ${event.build.join(", ") || "nothing"}, about ${minutes(event.estimateSeconds)}`
-    case "ToolProgress":
-      return `${minutes(event.elapsedSeconds)} building ${event.tool} ${Math.round(event.fraction * 100)}%, about ${minutes(event.remainingSeconds)} left`
-    case "ToolReady":
-      return `built ${event.tool} in ${minutes(event.seconds)}`
-    case "PackagesInstalled":
-      return `installed ${event.packages.join(", ")} in ${event.seconds.toFixed(1)} s`
-    case "ServerReady":
-      return `${event.server} is ready after ${event.seconds.toFixed(1)} s`
-    case "ImagesProgress":
-      return `base images ${Math.round(event.fraction * 100)}%: ${event.message}`
-    case "BuildReady":
-      return `images can be built: ${event.endpoints.buildkit.address}`
-    case "RegionReady":
-      return `the region is up after ${event.seconds.toFixed(1)} s`
-    case "RegionFailed":
-      return event.reason.message
-  }
-}
 
 /** Once in ten seconds is enough for a log. */
 const throttled = () => {
@@ -60,8 +36,7 @@ const throttled = () => {
       if (Date.now() - last < 10_000) return Effect.void
       last = Date.now()
     }
-    const text = line(event)
-    return text === undefined ? Effect.void : print(text)
+    return print(describe(event))
   }
 }
 
@@ -84,7 +59,7 @@ const program = Effect.gen(function* () {
     default:
       process.exitCode = 2
       return yield* print(
-        "usage: main.ts up|down|status|tool NAME [--data FOLDER] [--cache FOLDER] [--with acme]"
+        "usage: main.ts up|down|status|tool NAME [--data FOLDER] [--cache FOLDER] [--with temporal,gitea,acme]"
       )
   }
 })

@@ -8,6 +8,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { table } from "@mcpdeploy/local-region/images/BaseImages"
 import { LocalRegion } from "@mcpdeploy/local-region/LocalRegion"
 import { RegionEvent } from "@mcpdeploy/local-region/RegionEvent"
+import { OptionalPart, optionalParts, type RegionEndpoints } from "@mcpdeploy/local-region/RegionState"
 import { localFolder } from "../Region.ts"
 import { makeRegionShow } from "../RegionProgress.ts"
 import { formatOf, terminal } from "../Terminal.ts"
@@ -36,13 +37,32 @@ const existing = {
   )
 }
 
+/** Where the parts of a region are, a line for each. */
+const linesOf = ({ buildkit, gitea, ingress, kubeconfig, registry, temporal }: RegionEndpoints) => [
+  `cluster   ${kubeconfig}`,
+  `BuildKit  ${buildkit.address}`,
+  `registry  ${registry.endpoint} (images name it ${registry.name})`,
+  `ingress   ${ingress.http}`,
+  ...(temporal === undefined ? [] : [`Temporal  ${temporal.address}`]),
+  ...(gitea === undefined ? [] : [`Gitea     ${gitea.url} (token in ${gitea.tokenFile})`])
+]
+
+const decodeParts = Schema.decodeUnknownEffect(Schema.Array(OptionalPart))
+
 const up = Command.make(
   "up",
-  existing,
-  Effect.fn("local.up")(function* ({ buildkit, ingress, kubeconfig, registry }) {
+  {
+    ...existing,
+    parts: Flag.String("with").pipe(
+      Flag.withDescription(`Also start these, separated by commas: ${optionalParts.join(", ")}`),
+      Flag.withDefault("")
+    )
+  },
+  Effect.fn("local.up")(function* ({ buildkit, ingress, kubeconfig, parts, registry }) {
     const { json } = yield* root
     const region = yield* LocalRegion
     const show = makeRegionShow(terminal, formatOf(json), encodeEvent)
+    const wanted = yield* usage(decodeParts(parts.split(",").filter((part) => part !== "")))
     const given = {
       ...(Option.isSome(kubeconfig) ? { kubeconfig: kubeconfig.value } : {}),
       ...(Option.isSome(buildkit) ? { buildkit: buildkit.value } : {}),
@@ -52,17 +72,14 @@ const up = Command.make(
       ...(Option.isSome(ingress) ? { ingress: ingress.value } : {})
     }
     const endpoints = yield* orFail(
-      region.up({ ...(yield* options), existing: given, onEvent: (event) => Effect.sync(() => show(event)) })
+      region.up({
+        ...(yield* options),
+        existing: given,
+        with: wanted,
+        onEvent: (event) => Effect.sync(() => show(event))
+      })
     )
-    yield* print(
-      [
-        `cluster   ${endpoints.kubeconfig}`,
-        `BuildKit  ${endpoints.buildkit.address}`,
-        `registry  ${endpoints.registry.endpoint} (images name it ${endpoints.registry.name})`,
-        `ingress   ${endpoints.ingress.http}`
-      ].join("\n"),
-      endpoints
-    )
+    yield* print(linesOf(endpoints).join("\n"), endpoints)
   })
 ).pipe(Command.withDescription("Bring the region up; does nothing when it is"))
 
@@ -82,7 +99,7 @@ const status = Command.make(
   Effect.fn("local.status")(function* () {
     const region = yield* LocalRegion
     const found = yield* orFail(region.status(yield* options))
-    yield* print(found.state === "up" ? `up, ingress at ${found.endpoints.ingress.http}` : found.state, found)
+    yield* print(found.state === "up" ? ["up", ...linesOf(found.endpoints)].join("\n") : found.state, found)
   })
 ).pipe(Command.withDescription("Show whether the region is up"))
 

@@ -1,0 +1,5 @@
+//go:build tools
+
+package gitea
+
+import _ "code.gitea.io/gitea"

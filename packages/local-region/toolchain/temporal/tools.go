@@ -1,0 +1,5 @@
+//go:build tools
+
+package temporal
+
+import _ "github.com/temporalio/cli/cmd/temporal"
