@@ -1,0 +1,195 @@
+import { assert, describe, it } from "@effect/vitest"
+import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
+import { DeployRequest } from "@mcpdeploy/core/domain/DeployRequest"
+import { Receipt } from "@mcpdeploy/core/domain/Receipt"
+import { CommitSha, RepositoryUrl } from "@mcpdeploy/core/domain/Source"
+import { GitSource, GitSourceError, HostUnreachable } from "@mcpdeploy/core/GitSource"
+import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
+import { decide } from "@mcpdeploy/temporal-adapter/reconcile/Decide"
+import { PushQueue } from "@mcpdeploy/temporal-adapter/reconcile/PushQueue"
+import { Reconciler } from "@mcpdeploy/temporal-adapter/reconcile/Reconciler"
+import type { Push, PushRecord, Verdict } from "@mcpdeploy/temporal-contract/contract"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { TestClock } from "effect/testing"
+
+const sha = (digit: string) => CommitSha.make(digit.repeat(40))
+const [a, b] = [sha("a"), sha("b")]
+const digest = `sha256:${"0".repeat(64)}`
+
+const requestAt = (generation: number, service = "web", url = "https://git.example/o/app") =>
+  Schema.decodeUnknownSync(DeployRequest)({
+    owner: { user: "ann", project: "shop" },
+    service,
+    source: { repository: { url }, ref: "main" },
+    build: {},
+    run: { port: 8080 },
+    generation
+  })
+
+const receiptOf = (commit: CommitSha, generation: number, rollback = false) =>
+  Schema.decodeUnknownSync(Receipt)({
+    commit,
+    image: { registry: "registry.internal:5000", namespace: "dp-ann-shop", service: "web", commit },
+    digest,
+    buildKey: "key",
+    generation,
+    source: { repository: { url: "https://git.example/o/app" }, ref: "main" },
+    build: {},
+    run: { port: 8080 },
+    pods: [],
+    steps: [],
+    ...(rollback ? { rollback } : {}),
+    deployedAt: "1970-01-01T00:00:00.000Z"
+  })
+
+const recordOf = (commit: CommitSha, generation: number, verdict: Verdict): PushRecord => ({
+  generation,
+  deliveryIds: [String(generation)],
+  commit,
+  origin: "github",
+  receivedAt: new Date(generation).toISOString(),
+  verdict
+})
+const failed = (retryable: boolean): Verdict => ({
+  _tag: "Failed",
+  failure: { error: { _tag: "X" }, message: "x", retryable }
+})
+const superseded: Verdict = { _tag: "Superseded", by: 9 }
+
+describe("what is submitted", () => {
+  const known = { head: b, askedAt: 1000, request: requestAt(1), receipts: [receiptOf(a, 1)], records: [] }
+  const cases = {
+    "a commit that no one has seen": [known, true],
+    "the deployed commit": [{ ...known, head: a }, false],
+    "a commit that waits": [{ ...known, records: [recordOf(b, 2, { _tag: "Waiting" })] }, false],
+    "a commit that failed for good": [{ ...known, records: [recordOf(b, 2, failed(false))] }, false],
+    "a commit that failed by chance": [{ ...known, records: [recordOf(b, 2, failed(true))] }, true],
+    "a commit that has failed by chance for a day": [
+      { ...known, askedAt: 86_400_000, records: [recordOf(b, 2, failed(true))] },
+      false
+    ],
+    "a commit that was filtered": [
+      { ...known, records: [recordOf(b, 2, { _tag: "Filtered", rule: "paths", detail: "" })] },
+      false
+    ],
+    "a commit that was rolled back from": [
+      {
+        ...known,
+        receipts: [receiptOf(a, 3, true), receiptOf(b, 2), receiptOf(a, 1)],
+        records: [recordOf(b, 2, { _tag: "Superseded", by: 3 })]
+      },
+      false
+    ],
+    "an old commit to which the branch was set back": [
+      { ...known, head: a, records: [recordOf(a, 1, superseded), recordOf(b, 2, failed(false))] },
+      true
+    ],
+    "an answer that is older than the newest push": [
+      { ...known, head: a, records: [recordOf(b, 1001, { _tag: "Running" })] },
+      false
+    ],
+    "an answer that is older than the newest request": [{ ...known, request: requestAt(1001) }, false]
+  } as const
+  for (const [name, [input, expected]] of Object.entries(cases)) {
+    it(`${expected ? "submits" : "leaves"} ${name}`, () => {
+      assert.strictEqual(decide(input)._tag, expected ? "Submit" : "UpToDate")
+    })
+  }
+})
+
+describe("Reconciler", () => {
+  /** Hosts that answer 429, the questions asked, and the pushes submitted. */
+  const setup = (requests: ReadonlyArray<DeployRequest>, busy: ReadonlySet<string> = new Set()) => {
+    const asked: Array<string> = []
+    const pushes: Array<Push> = []
+    const services = Layer.mergeAll(
+      Layer.mock(ServiceCatalog, { all: Effect.succeed(requests) }),
+      Layer.mock(ClusterApplier, { history: () => Effect.succeed([receiptOf(a, 1)]) }),
+      Layer.mock(GitSource, {
+        branches: ({ url }) => {
+          asked.push(url)
+          return busy.has(new URL(url).host)
+            ? Effect.fail(
+                new GitSourceError({
+                  operation: "resolve",
+                  url: RepositoryUrl.make(url),
+                  reason: new HostUnreachable({ detail: "returned error: 429" })
+                })
+              )
+            : Effect.succeed(new Map([["refs/heads/main", b]]))
+        }
+      }),
+      Layer.mock(PushQueue, {
+        records: () => Effect.succeed([]),
+        submit: (_target, push) => Effect.sync(() => void pushes.push(push))
+      })
+    )
+    return { asked, pushes, layer: Reconciler.layer().pipe(Layer.provide(services)) }
+  }
+  const round = Effect.gen(function* () {
+    const fiber = yield* Effect.forkChild(Reconciler.use(({ reconcile }) => reconcile))
+    yield* TestClock.adjust("10 seconds")
+    return yield* Fiber.join(fiber)
+  })
+
+  it.effect("asks once for all services of a repository, and submits at the time of the question", () =>
+    Effect.gen(function* () {
+      const { asked, layer, pushes } = setup([
+        requestAt(1, "web"),
+        requestAt(1, "api", "https://git.example/o/App.git"),
+        requestAt(1, "other", "https://git.example/o/other")
+      ])
+      yield* TestClock.adjust("5 seconds")
+      const report = yield* round.pipe(Effect.provide(layer))
+      assert.strictEqual(asked.length, 2)
+      assert.deepStrictEqual(
+        { ...report, submitted: report.submitted.toSorted() },
+        {
+          services: 3,
+          repositories: 2,
+          submitted: ["ann/shop/api", "ann/shop/other", "ann/shop/web"],
+          failures: [],
+          resting: []
+        }
+      )
+      // Two repositories of one host: the second is asked 200 ms later.
+      assert.deepStrictEqual(
+        pushes.map(({ generation }) => generation),
+        [5000, 5000, 5200]
+      )
+      assert.isTrue(pushes.every(({ commit, origin }) => commit === b && origin === "reconcile"))
+    })
+  )
+
+  it.effect("a host that answers 429 is left alone, longer each time, and stops no other", () =>
+    Effect.gen(function* () {
+      const { asked, layer } = setup(
+        [
+          requestAt(1, "one", "https://busy.example/o/1"),
+          requestAt(1, "two", "https://busy.example/o/2"),
+          requestAt(1, "three", "https://git.example/o/3")
+        ],
+        new Set(["busy.example"])
+      )
+      const questions = () => asked.filter((url) => url.includes("busy")).length
+      yield* Effect.gen(function* () {
+        yield* TestClock.adjust("5 seconds")
+        const first = yield* round
+        assert.deepStrictEqual(first.submitted, ["ann/shop/three"])
+        assert.deepStrictEqual(first.resting, ["busy.example"])
+        assert.strictEqual(questions(), 1)
+        yield* round
+        assert.strictEqual(questions(), 1)
+        yield* TestClock.adjust("60 seconds")
+        yield* round
+        assert.strictEqual(questions(), 2)
+        yield* TestClock.adjust("60 seconds")
+        yield* round
+        assert.strictEqual(questions(), 2)
+      }).pipe(Effect.provide(layer))
+    })
+  )
+})
