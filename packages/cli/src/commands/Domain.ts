@@ -1,6 +1,6 @@
 /** `mcpdeploy domain`: hosts of a service's own. */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Argument, Command, Flag } from "effect/cli"
 import { DomainManager, DomainStatus, parseDomainName } from "@mcpdeploy/core/DomainManager"

@@ -35,8 +35,10 @@ export const checkHost = (
   const refused = (detail: string) => Effect.fail(new DomainReserved({ host, detail }))
   if ([platformDomain, cnameTarget, ...reserved].some((domain) => isUnder(host, domain)))
     return refused("it is one of the platform's own names")
-  // A certificate authority refuses what is no IDNA name: so it must survive the way to Unicode and back.
-  if (domainToASCII(domainToUnicode(host)) !== host) return refused("it is no valid international name")
+  // A certificate authority refuses a label that only looks like punycode: it stays as it is when decoded.
+  const isUndecodable = (label: string) => label.startsWith("xn--") && domainToUnicode(label) === label
+  if (host.split(".").some(isUndecodable) || domainToASCII(domainToUnicode(host)) !== host)
+    return refused("it is no valid international name")
   if (registeredDomain(host) === undefined)
     return refused(
       parse(host, { allowPrivateDomains: true }).domain === null
