@@ -1,6 +1,6 @@
 /**
  * Who reaches whom: the product's table, our evaluator and Cyclonus' analysis have to agree on every cell. Cyclonus is
- * found by `MCPDEPLOY_TEST_CYCLONUS` or on PATH (`mcpdeploy-local-region tool cyclonus` builds it).
+ * found by `MCPDEPLOY_TEST_CYCLONUS` or on PATH (`node packages/local-region/src/main.ts tool cyclonus` builds it).
  */
 import { execFileSync } from "node:child_process"
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
