@@ -115,12 +115,13 @@ process.on("exit", () => writeFileSync(${JSON.stringify(peakFile)}, String(proce
       const repository = join(folder, tree.label)
       makeRepository(repository, tree)
       // A project and a cache of its own each time: everything is fetched, sent and built anew.
-      await measure(`deploy ${tree.label}`, deployRuns, (run) =>
-        peakOf(`cache-${run}`, [
-          ...["deploy", "web", "--user", "bench", "--project", `m${Date.now() % 1e8}`],
-          ...["--repository", `file://${repository}`, "--ref", "main", "--port", "8080"]
-        ])
-      )
+      await measure(`deploy ${tree.label}`, deployRuns, async (run) => {
+        const service = ["web", "--user", "bench", "--project", `m${Date.now() % 1e8}`, "--port", "8080"]
+        const source = ["--repository", `file://${repository}`, "--ref", "main"]
+        const peak = await peakOf(`cache-${run}`, ["deploy", ...service, ...source])
+        await peakOf(`cache-${run}`, ["delete", ...service.slice(0, 5), "--yes"])
+        return peak
+      })
       fs.rmSync(repository, { recursive: true, force: true })
     }
   } finally {
