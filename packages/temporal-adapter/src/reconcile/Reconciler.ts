@@ -40,6 +40,8 @@ export interface ReconcilerConfig {
   readonly restMs?: number
 }
 
+const encodeRequest = Schema.encodeEffect(DeployRequest)
+
 const defaultSpacingMs = 200
 const defaultRestMs = 60_000
 const longestRestMs = 3_600_000
@@ -115,7 +117,7 @@ const make = Effect.fnUntraced(function* ({
       receivedAt: decision.receivedAt ?? DateTime.formatIso(yield* DateTime.now),
       action: {
         _tag: "Deploy",
-        request: Schema.encodeSync(DeployRequest)(new DeployRequest({ ...request, generation }))
+        request: yield* Effect.orDie(encodeRequest(new DeployRequest({ ...request, generation })))
       }
     }
     yield* queue.submit(target, push)

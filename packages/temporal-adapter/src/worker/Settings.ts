@@ -114,11 +114,12 @@ const payloadKeysOf = (reader: Reader): TemporalSettings["payloadKeys"] => {
 /** Checks what can be known of a client certificate before it is used. */
 const checkCertificate = (reader: Reader, certificate: string, key: string): void => {
   try {
-    const { validTo, ...rest } = new X509Certificate(certificate)
-    void rest
-    if (Date.parse(validTo) < Date.now()) return reader.wrong("TEMPORAL_TLS_CERT", `expired at ${validTo}`)
-    if (!new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) {
-      return reader.wrong("TEMPORAL_TLS_KEY", "is not the key of the certificate")
+    const parsed = new X509Certificate(certificate)
+    if (Date.parse(parsed.validTo) < Date.now()) {
+      reader.wrong("TEMPORAL_TLS_CERT", `expired at ${parsed.validTo}`)
+    }
+    if (!parsed.checkPrivateKey(createPrivateKey(key))) {
+      reader.wrong("TEMPORAL_TLS_KEY", "is not the key of the certificate")
     }
   } catch {
     reader.wrong("TEMPORAL_TLS_CERT", "or its key is not PEM")

@@ -5,7 +5,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:f
 import { get } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { DeployClient } from "@mcpdeploy/temporal-contract/client"
+import type { DeployClient } from "@mcpdeploy/temporal-contract/client"
 import { dataConverter, parsePayloadKeys } from "@mcpdeploy/temporal-contract/codec"
 import { contractVersion, type Push, type PushRecord } from "@mcpdeploy/temporal-contract/contract"
 import type { DeployRequest, ServiceTarget } from "@mcpdeploy/temporal-contract/data"
