@@ -54,7 +54,8 @@ const pack = ({ data, metadata }: Payload): Buffer => {
   )
   const length = Buffer.alloc(4)
   length.writeUInt32BE(head.length)
-  return Buffer.concat([length, head, data ?? Buffer.alloc(0)])
+  // In the result of a workflow that returns nothing the SDK has an array in place of the bytes.
+  return Buffer.concat([length, head, Buffer.from(data ?? [])])
 }
 
 const unpack = (bytes: Buffer): Payload => {
