@@ -31,7 +31,7 @@ const allOf = (target: ServiceTarget, kind: Kind): ObjectRef => ({
 const listAs = <A>(api: KubernetesApi, ref: ObjectRef, schema: Schema.Decoder<A>) =>
   Effect.flatMap(api.list(ref), ({ items }) =>
     Effect.forEach(items, (live) =>
-      Schema.decodeUnknownEffect(schema)(live).pipe(
+      Schema.decodeEffect(schema)(live).pipe(
         Effect.mapError((error) => new UnexpectedAnswer({ object: nameOf(ref), detail: error.message }))
       )
     )
