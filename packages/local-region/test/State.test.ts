@@ -88,7 +88,7 @@ layer(NodeServices.layer, { excludeTestServices: true })("on this machine", (it)
   it.effect("ports are free, different, and those of last time where they can be", () =>
     Effect.gen(function* () {
       const first = yield* choose(undefined)
-      assert.strictEqual(new Set(Object.values(first)).size, 4)
+      assert.strictEqual(new Set(Object.values(first)).size, Object.keys(first).length)
       assert.deepStrictEqual(yield* choose(first), first)
       const squatter = createServer()
       yield* Effect.acquireRelease(
