@@ -3,9 +3,11 @@ import { defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     projects: [
+      "examples/product-plane",
       "packages/cli",
       "packages/core",
       "packages/local-region",
+      "packages/provider-gitea",
       "packages/provider-k3s",
       "packages/temporal-adapter",
       "packages/temporal-contract",

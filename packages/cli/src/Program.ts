@@ -10,6 +10,7 @@ import { deploy, plan } from "./commands/Deploy.ts"
 import { domain } from "./commands/Domain.ts"
 import { history, logs, status } from "./commands/Inspect.ts"
 import { local } from "./commands/Local.ts"
+import { mirror } from "./commands/Mirror.ts"
 import { root } from "./commands/Root.ts"
 import { CommandFailed, exitCodes } from "./ExitCode.ts"
 import packageJson from "../package.json" with { type: "json" }
@@ -23,7 +24,7 @@ const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
 }
 
 root.pipe(
-  Command.withSubcommands([deploy, plan, status, logs, history, rollback, remove, domain, local]),
+  Command.withSubcommands([deploy, plan, status, logs, history, rollback, remove, domain, mirror, local]),
   Command.run({ version: packageJson.version }),
   Effect.tapError((error) =>
     Effect.sync(() => {

@@ -13,6 +13,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
+import { SecretRef } from "@mcpdeploy/core/domain/Source"
 import { SecretStore } from "@mcpdeploy/core/SecretStore"
 import { dataFolder, defaultCacheFolder, defaultDataFolder } from "@mcpdeploy/local-region/DataFolder"
 import { RegionEndpoints } from "@mcpdeploy/local-region/RegionState"
@@ -29,6 +30,11 @@ export const localFolder = Config.String("MCPDEPLOY_LOCAL_DATA").pipe(
   Effect.map(dataFolder)
 )
 
+/** Where the deployer-server of this machine takes Gitea's webhooks. */
+const localWebhookUrl = Config.String("MCPDEPLOY_WEBHOOK_URL").pipe(
+  Config.withDefault("http://127.0.0.1:8080/webhooks/gitea")
+)
+
 /** The local region, as if a region file described it. Repositories may be folders of this machine. */
 const localRegion: Effect.Effect<RegionFile, CommandFailed, FileSystem.FileSystem> = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
@@ -42,7 +48,7 @@ const localRegion: Effect.Effect<RegionFile, CommandFailed, FileSystem.FileSyste
         })
     )
   )
-  const { acme, buildkit, ingress, kubeconfig, registry } = yield* usage(decodeEndpoints(text))
+  const { acme, buildkit, gitea, ingress, kubeconfig, registry } = yield* usage(decodeEndpoints(text))
   const domains =
     acme === undefined
       ? {}
@@ -64,7 +70,20 @@ const localRegion: Effect.Effect<RegionFile, CommandFailed, FileSystem.FileSyste
     },
     buildkit,
     registry: { endpoint: registry.endpoint },
-    git: { allowFile: true }
+    git: {
+      allowFile: true,
+      ...(gitea === undefined ? {} : { privateHosts: [new URL(gitea.url).host] })
+    },
+    ...(gitea === undefined
+      ? {}
+      : {
+          gitea: {
+            url: gitea.url,
+            token: SecretRef.make(`file:${gitea.tokenFile}`),
+            webhookUrl: yield* usage(localWebhookUrl),
+            webhookSecret: SecretRef.make(`file:${gitea.webhookSecretFile}`)
+          }
+        })
   }
 })
 
@@ -131,3 +150,33 @@ export const pipelineLayer = Layer.unwrap(
     )
   })
 ).pipe(Layer.provideMerge(secretStore))
+
+/** Gitea's mirrors. */
+export const mirrorLayer = Layer.unwrap(
+  Effect.gen(function* () {
+    const { cluster, gitea } = yield* regionFile
+    if (gitea === undefined) {
+      return yield* new CommandFailed({
+        exitCode: exitCodes.usage,
+        detail:
+          "this region has no Gitea: `mcpdeploy local up --with gitea` starts one, a region file names one under `gitea`"
+      })
+    }
+    const secrets = yield* SecretStore
+    const [{ RegionConfig }, GiteaMirror] = yield* Effect.promise(() =>
+      Promise.all([
+        import("@mcpdeploy/provider-k3s/RegionConfig"),
+        import("@mcpdeploy/provider-gitea/GiteaMirror")
+      ])
+    )
+    return GiteaMirror.layer(
+      {
+        url: gitea.url,
+        token: yield* usage(secrets.resolve(gitea.token)),
+        webhookUrl: gitea.webhookUrl,
+        webhookSecret: yield* usage(secrets.resolve(gitea.webhookSecret))
+      },
+      new RegionConfig(cluster)
+    )
+  })
+).pipe(Layer.provide(secretStore))

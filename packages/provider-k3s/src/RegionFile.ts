@@ -32,6 +32,18 @@ export const RegionFile = Schema.Struct({
     username: Schema.optionalKey(Schema.String),
     password: Schema.optionalKey(SecretRef)
   }),
+  /** Where mirrors are kept; see `@mcpdeploy/provider-gitea`. */
+  gitea: Schema.optionalKey(
+    Schema.Struct({
+      url: Schema.String,
+      /** An API token of an administrator. */
+      token: SecretRef,
+      /** deployer-server's `/webhooks/gitea`, as Gitea reaches it. */
+      webhookUrl: Schema.String,
+      /** The secrets of all mirrors' webhooks are derived from it. */
+      webhookSecret: SecretRef
+    })
+  ),
   git: Schema.optionalKey(
     Schema.Struct({
       allowFile: Schema.optionalKey(Schema.Boolean),
