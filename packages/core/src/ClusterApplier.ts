@@ -200,8 +200,8 @@ export type ClusterApplierReason = typeof ClusterApplierReason.Type
 
 export class ClusterApplierError extends Schema.TaggedError<ClusterApplierError>()("ClusterApplierError", {
   operation: Schema.String,
-  /** The service, or the namespace where it is about a whole project. */
-  target: Schema.Union([ServiceTarget, Namespace]),
+  /** The service, the namespace where it is about a whole project, or all. */
+  target: Schema.Union([ServiceTarget, Namespace, Schema.Literal("all services")]),
   reason: ClusterApplierReason
 }) {
   get retryable(): boolean {

@@ -12,7 +12,7 @@ import {
   type Workload,
   WriteConflict
 } from "@mcpdeploy/core/ClusterApplier"
-import type { Namespace, ServiceTarget } from "@mcpdeploy/core/domain/Identity"
+import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
@@ -44,8 +44,9 @@ const reasonOf = (failure: Failure): ClusterApplierReason => {
   }
 }
 
-const failed =
-  (operation: string, target: ServiceTarget | Namespace) =>
+/** A failure in the words of the contracts. */
+export const failed =
+  (operation: string, target: ClusterApplierError["target"]) =>
   (failure: Failure): ClusterApplierError =>
     new ClusterApplierError({ operation, target, reason: reasonOf(failure) })
 

@@ -16,6 +16,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as K3sDomainManager from "./domains/K3sDomainManager.ts"
 import * as K3sClusterApplier from "./K3sClusterApplier.ts"
+import * as K3sServiceCatalog from "./K3sServiceCatalog.ts"
 import { RegionConfig } from "./RegionConfig.ts"
 import type { RegionFile } from "./RegionFile.ts"
 
@@ -29,7 +30,7 @@ export interface K3sRegionConfig {
   readonly pipeline: Pick<DeployStepsConfig, "buildSecretKey" | "buildTimeoutSeconds">
 }
 
-/** The services of a region: `GitSource`, `ImageBuilder`, `Registry`, `ClusterApplier`, `BuildSlots`, and the pipeline over them. */
+/** The services of a region: `GitSource`, `ImageBuilder`, `Registry`, `ClusterApplier`, `ServiceCatalog`, `BuildSlots`, and the pipeline over them. */
 export const regionLayer = ({ buildkit, cluster, git, pipeline, registry }: K3sRegionConfig) =>
   DeployRunner.layer.pipe(
     Layer.provideMerge(DeploySteps.layer({ ...pipeline, registry: internalRegistry })),
@@ -39,7 +40,8 @@ export const regionLayer = ({ buildkit, cluster, git, pipeline, registry }: K3sR
         BuildkitImageBuilder.layer(buildkit).pipe(Layer.provideMerge(BuildSlots.layer(buildkit.concurrency))),
         OciRegistry.layer({ registries: { [internalRegistry]: registry } }),
         K3sClusterApplier.layer(cluster),
-        K3sDomainManager.layer(cluster)
+        K3sDomainManager.layer(cluster),
+        K3sServiceCatalog.layer(cluster)
       )
     )
   )

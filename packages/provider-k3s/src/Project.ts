@@ -121,9 +121,9 @@ export const deleteProject = Effect.fnUntraced(function* (
       { kind: kinds.ConfigMap, namespace: owner.namespace, name: "" },
       { label: `${labels.managedBy}=${fieldManager},${labels.service}` }
     )
-    const services = items
-      .map((item) => labelOf(item, labels.service) ?? "")
-      .filter((name) => Schema.is(ServiceName)(name))
+    // A service has its record and its request.
+    const names = new Set(items.map((item) => labelOf(item, labels.service) ?? ""))
+    const services = [...names].filter((name) => Schema.is(ServiceName)(name))
     if (services.length > 0) return yield* new ProjectNotEmpty({ namespace: owner.namespace, services })
     yield* api
       .delete(namespaceRef(owner), { propagation: "Foreground", precondition: { uid: live.metadata.uid } })

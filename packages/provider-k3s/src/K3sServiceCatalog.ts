@@ -1,0 +1,175 @@
+/**
+ * K3sServiceCatalog: {@link ServiceCatalog} in the cluster. Each service has one ConfigMap `{service}.request` in its
+ * namespace (a service's name has no dot, so no other object has that name). A label with a hash of the repository's URL
+ * makes the services of a repository one list over all namespaces.
+ *
+ * Each write is conditional on what was read. The generation is written even where nothing else has changed: without it, a
+ * request between the two generations could come late and win.
+ */
+import { createHash } from "node:crypto"
+import {
+  type ClusterApplierError,
+  type ClusterConfigInvalid,
+  ObjectNotOwned,
+  UnexpectedAnswer
+} from "@mcpdeploy/core/ClusterApplier"
+import { DeployRequest } from "@mcpdeploy/core/domain/DeployRequest"
+import { ownerLabels, type ServiceTarget } from "@mcpdeploy/core/domain/Identity"
+import type { RepositoryUrl } from "@mcpdeploy/core/domain/Source"
+import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { failed } from "./K3sClusterApplier.ts"
+import type { Failure } from "./kubernetes/ApiFailure.ts"
+import * as KubeConfig from "./kubernetes/KubeConfig.ts"
+import * as KubernetesApi from "./kubernetes/KubernetesApi.ts"
+import { kinds, nameOf, type ObjectRef } from "./kubernetes/Kind.ts"
+import { isManaged, labelOf, type LiveObject } from "./kubernetes/LiveObject.ts"
+import { fieldManager, labels, type Manifest, serviceLabels } from "./Manifests/Manifest.ts"
+import * as Project from "./Project.ts"
+import type { RegionConfig } from "./RegionConfig.ts"
+import { retryConflicts } from "./Retry.ts"
+
+/** On a request's ConfigMap: {@link repositoryHash} of its source. */
+const repositoryLabel = "mcpdeploy.dev/repository"
+const requestKey = "request.json"
+
+/** Equal for URLs that differ in letter case, `.git` or a last slash alone. A label's value may have 63 characters. */
+export const repositoryHash = (url: RepositoryUrl): string =>
+  createHash("sha256")
+    .update(
+      url
+        .toLowerCase()
+        .replace(/\/+$/, "")
+        .replace(/\.git$/, "")
+    )
+    .digest("hex")
+    .slice(0, 40)
+
+const RequestObject = Schema.Struct({
+  data: Schema.Struct({ [requestKey]: Schema.fromJsonString(DeployRequest) })
+})
+const decodeObject = Schema.decodeUnknownEffect(RequestObject)
+const encodeRequest = Schema.encodeEffect(Schema.fromJsonString(DeployRequest))
+
+const refOf = (target: ServiceTarget): ObjectRef => ({
+  kind: kinds.ConfigMap,
+  namespace: target.namespace,
+  name: `${target.service}.request`
+})
+
+const decode = Effect.fnUntraced(function* (
+  live: LiveObject
+): Effect.fn.Return<DeployRequest, ObjectNotOwned | UnexpectedAnswer> {
+  const object = `ConfigMap ${live.metadata.name}`
+  const request = yield* decodeObject(live).pipe(
+    Effect.map(({ data }) => data[requestKey]),
+    Effect.mapError((error) => new UnexpectedAnswer({ object, detail: error.message }))
+  )
+  const isItsOwn =
+    isManaged(live) &&
+    live.metadata["namespace"] === request.owner.namespace &&
+    live.metadata.name === refOf(request.target).name &&
+    labelOf(live, ownerLabels.user) === request.owner.user &&
+    labelOf(live, ownerLabels.project) === request.owner.project &&
+    labelOf(live, labels.service) === request.service
+  if (!isItsOwn) return yield* new ObjectNotOwned({ object })
+  return request
+})
+
+const find = (api: KubernetesApi.KubernetesApi, target: ServiceTarget) =>
+  api.get(refOf(target)).pipe(Effect.catchTag("NotFound", () => Effect.undefined))
+
+const register = Effect.fnUntraced(
+  function* (api: KubernetesApi.KubernetesApi, request: DeployRequest): Effect.fn.Return<void, Failure> {
+    const { target } = request
+    const ref = refOf(target)
+    yield* Project.claimNamespace(api, target.owner)
+    const live = yield* find(api, target)
+    const kept = live === undefined ? undefined : yield* decode(live)
+    if (kept !== undefined && kept.generation > request.generation) return
+    const text = yield* encodeRequest(request).pipe(
+      Effect.mapError((error) => new UnexpectedAnswer({ object: nameOf(ref), detail: error.message }))
+    )
+    if (kept !== undefined && (yield* Effect.orDie(encodeRequest(kept))) === text) return
+    const manifest: Manifest = {
+      apiVersion: "v1",
+      kind: "ConfigMap",
+      metadata: {
+        name: ref.name,
+        namespace: target.namespace,
+        labels: {
+          ...serviceLabels(target),
+          [repositoryLabel]: repositoryHash(request.source.repository.url)
+        },
+        ...(live === undefined
+          ? {}
+          : { uid: live.metadata.uid, resourceVersion: live.metadata.resourceVersion })
+      },
+      data: { [requestKey]: text }
+    }
+    yield* live === undefined ? api.create(manifest, ref) : api.replace(manifest, ref)
+  },
+  (effect, _api, { target }) => retryConflicts(effect, nameOf(refOf(target)))
+)
+
+/** An entry that cannot be read is left out with a warning: one customer's must not hold up the pushes of all. */
+const list = Effect.fnUntraced(function* (
+  api: KubernetesApi.KubernetesApi,
+  namespace: string | undefined,
+  selector: string
+): Effect.fn.Return<ReadonlyArray<DeployRequest>, Failure> {
+  const { items } = yield* api.list(
+    { kind: kinds.ConfigMap, namespace, name: "" },
+    { label: `${labels.managedBy}=${fieldManager},${selector}` }
+  )
+  const requests = yield* Effect.forEach(items, (live) =>
+    decode(live).pipe(
+      Effect.catch((error) =>
+        Effect.as(Effect.logWarning(`left out of the catalog: ${error.message}`), undefined)
+      )
+    )
+  )
+  return requests.filter((request) => request !== undefined)
+})
+
+const make = (api: KubernetesApi.KubernetesApi): ServiceCatalog["Service"] =>
+  ServiceCatalog.of({
+    register: Effect.fn("ServiceCatalog.register")(
+      (request: DeployRequest): Effect.Effect<void, Failure> => register(api, request),
+      (effect, { target }) => Effect.mapError(effect, failed("register", target))
+    ),
+    get: Effect.fn("ServiceCatalog.get")(
+      function* (target: ServiceTarget): Effect.fn.Return<DeployRequest | undefined, Failure> {
+        if ((yield* Project.find(api, target.owner)) === undefined) return undefined
+        const live = yield* find(api, target)
+        return live === undefined ? undefined : yield* decode(live)
+      },
+      (effect, target) => Effect.mapError(effect, failed("look-up", target))
+    ),
+    ofRepository: Effect.fn("ServiceCatalog.ofRepository")(
+      (url: RepositoryUrl) => list(api, undefined, `${repositoryLabel}=${repositoryHash(url)}`),
+      (effect) => Effect.mapError(effect, failed("look-up", "all services"))
+    ),
+    ofProject: Effect.fn("ServiceCatalog.ofProject")(
+      function* (owner) {
+        if ((yield* Project.find(api, owner)) === undefined) return []
+        return yield* list(api, owner.namespace, repositoryLabel)
+      },
+      (effect, owner) => Effect.mapError(effect, failed("look-up", owner.namespace))
+    ),
+    all: list(api, undefined, repositoryLabel).pipe(
+      Effect.mapError(failed("look-up", "all services")),
+      Effect.withSpan("ServiceCatalog.all")
+    ) satisfies Effect.Effect<ReadonlyArray<DeployRequest>, ClusterApplierError>
+  })
+
+/** Connects with the first request. Fails only when no access to a cluster is configured. */
+export const layer = (region: RegionConfig): Layer.Layer<ServiceCatalog, ClusterConfigInvalid> =>
+  Layer.effect(
+    ServiceCatalog,
+    Effect.gen(function* () {
+      return make(yield* KubernetesApi.make(yield* KubeConfig.load(region)))
+    })
+  )
