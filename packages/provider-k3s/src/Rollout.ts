@@ -81,12 +81,18 @@ const explain = Effect.fnUntraced(function* (
   { cause, log }: Trouble
 ): Effect.fn.Return<RolloutCause> {
   if (log === undefined || !("pod" in cause)) return cause
-  const lines = yield* lastLines(api, target, cause.pod, {
-    previous: log === "previous",
-    tail: shownLines
-  }).pipe(
+  const { pod } = cause
+  const said = (previous: boolean) => lastLines(api, target, pod, { previous, tail: shownLines })
+  const first = log === "previous"
+  // Since the state was read, the kubelet may have begun the next run, or taken the last one's log away.
+  const lines = yield* said(first).pipe(
+    Effect.flatMap((lines) =>
+      lines.length > 0 ? Effect.succeed(lines) : Effect.orElseSucceed(said(!first), () => lines)
+    ),
     // The cause itself matters more than that its log is gone.
-    Effect.catch((failure) => Effect.succeed([`(the log cannot be read: ${failure.message})`]))
+    Effect.catch((failure) =>
+      Effect.orElseSucceed(said(!first), () => [`(the log cannot be read: ${failure.message})`])
+    )
   )
   switch (cause._tag) {
     case "AppCrashed":
