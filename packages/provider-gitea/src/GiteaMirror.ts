@@ -17,6 +17,7 @@ import * as KubernetesApi from "@mcpdeploy/provider-k3s/kubernetes/KubernetesApi
 import type { RegionConfig } from "@mcpdeploy/provider-k3s/RegionConfig"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
 import * as Redacted from "effect/Redacted"
 import * as GiteaApi from "./GiteaApi.ts"
 import * as MirrorRecord from "./MirrorRecord.ts"
@@ -51,6 +52,13 @@ const intervalOf = ({ intervalMinutes }: MirrorSpec): string => {
 const isIt = (spec: MirrorSpec, repository: GiteaApi.Repository): boolean =>
   repository.mirror && repository.original_url === spec.source
 
+/** A migration that failed, or goes on: Gitea makes the repository first, and leaves it when the clone fails. */
+const isHalfMade = ({ mirror, mirror_interval: interval }: GiteaApi.Repository): boolean =>
+  mirror && interval === ""
+
+/** How long a half-made mirror is waited for before it is made anew. */
+const settleTime = "20 seconds"
+
 const sameSet = (one: ReadonlyArray<string>, other: ReadonlyArray<string>): boolean =>
   one.length === other.length && one.every((item) => other.includes(item))
 
@@ -77,7 +85,7 @@ const make = (
         body: { username: owner, visibility: "private" }
       })
     }
-    yield* GiteaApi.send(gitea, `mirror ${spec.source}`, "POST", "/repos/migrate", {
+    const send = GiteaApi.send(gitea, `mirror ${spec.source}`, "POST", "/repos/migrate", {
       slow: true,
       // Another call was quicker: what it made is judged after this.
       also: [409],
@@ -92,6 +100,11 @@ const make = (
             })
       }
     })
+    yield* send.pipe(
+      Effect.tapErrorTag("MirrorRefused", () =>
+        GiteaApi.send(gitea, `mirror ${spec.name}`, "DELETE", `/repos/${spec.name}`, { also: [404] })
+      )
+    )
     return hasOwner
   })
 
@@ -130,9 +143,23 @@ const make = (
     return !isRight || others.length > 0
   })
 
+  /** A migration that another call began may still go on. */
+  const settled = (spec: MirrorSpec) =>
+    GiteaApi.repository(gitea, spec.name).pipe(
+      Effect.repeat({
+        schedule: Schedule.spaced("1 second").pipe(Schedule.upTo({ duration: settleTime })),
+        while: (repository) => repository !== undefined && isHalfMade(repository)
+      }),
+      Effect.andThen(GiteaApi.repository(gitea, spec.name))
+    )
+
   const ensure = Effect.fnUntraced(function* (spec: MirrorSpec) {
     const changes: Array<MirrorChange> = []
-    let repository = yield* GiteaApi.repository(gitea, spec.name)
+    let repository = yield* settled(spec)
+    if (repository !== undefined && isIt(spec, repository) && isHalfMade(repository)) {
+      yield* GiteaApi.send(gitea, `mirror ${spec.name}`, "DELETE", `/repos/${spec.name}`, { also: [404] })
+      repository = undefined
+    }
     if (repository === undefined) {
       if (!(yield* migrate(spec))) changes.push("owner")
       changes.push("repository")

@@ -160,6 +160,8 @@ describe.skipIf(!isReady)(titled("GiteaMirror on a real Gitea"), () => {
       const error = yield* Effect.flip(mirror.add(missing))
       assert.strictEqual(error._tag, "MirrorRefused")
       assert.isFalse((yield* mirror.list).some((each) => each.spec.name === spec.name))
+      assert.isUndefined(yield* GiteaApi.repository(yield* api, spec.name))
+      assert.strictEqual((yield* mirror.add(spec)).changes[0], "recorded")
       assert.notInclude(error.message, Redacted.value(token))
     }).pipe(Effect.scoped, Effect.provide(mirrors()))
   )
