@@ -13,7 +13,6 @@ import * as Logger from "effect/Logger"
 import * as NoDomains from "../activities/NoDomains.ts"
 import { Reconciler } from "../reconcile/Reconciler.ts"
 import { clientOf, runWorker } from "./DeployerWorker.ts"
-import * as MemoryCatalog from "./MemoryCatalog.ts"
 import { installSdkRuntime } from "./SdkRuntime.ts"
 import { readSettings } from "./Settings.ts"
 import { connect } from "./TemporalConnection.ts"
@@ -34,7 +33,7 @@ export const deployerWorker = Effect.fn("deployerWorker")(
     const services = yield* Layer.build(
       Reconciler.layer().pipe(
         Layer.provide(TemporalPushQueue.layer(clientOf(connection, settings), temporal.taskQueue)),
-        Layer.provideMerge(Layer.mergeAll(region, MemoryCatalog.layer, NoDomains.layer)),
+        Layer.provideMerge(Layer.merge(region, NoDomains.layer)),
         Layer.provide(SecretStore.layer(secretEnvironment, secretFolders))
       )
     )
