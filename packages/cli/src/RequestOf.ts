@@ -81,6 +81,7 @@ export const requestOf = Effect.fn("requestOf")(function* (options: {
     }),
     build: section.build ?? new BuildSpec({}),
     run: section.run,
+    ...(section.trigger === undefined ? {} : { trigger: section.trigger }),
     generation: generation ?? Generation.make(yield* Clock.currentTimeMillis)
   })
 })

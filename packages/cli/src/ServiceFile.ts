@@ -11,7 +11,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Schema from "effect/Schema"
 import * as SchemaIssue from "effect/SchemaIssue"
-import { BuildSpec, RunSpec } from "@mcpdeploy/core/domain/DeployRequest"
+import { BuildSpec, RunSpec, TriggerSpec } from "@mcpdeploy/core/domain/DeployRequest"
 import { ProjectName, ServiceName, UserId } from "@mcpdeploy/core/domain/Identity"
 import { GitRef, GitRepository, RepositoryPath } from "@mcpdeploy/core/domain/Source"
 import { LineCounter, parseDocument } from "yaml"
@@ -26,7 +26,8 @@ export const SourceSection = Schema.Struct({
 export const ServiceSection = Schema.Struct({
   source: Schema.optionalKey(SourceSection),
   build: Schema.optionalKey(BuildSpec),
-  run: RunSpec
+  run: RunSpec,
+  trigger: Schema.optionalKey(TriggerSpec)
 })
 export type ServiceSection = typeof ServiceSection.Type
 
