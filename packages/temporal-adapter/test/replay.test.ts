@@ -7,6 +7,17 @@ import { bundleWorkflows } from "@mcpdeploy/temporal-adapter/testing/TestWorker"
 import { DeterminismViolationError } from "@temporalio/workflow"
 import { Worker, type WorkflowBundleWithSourceMap } from "@temporalio/worker"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+
+class ReplayFailed extends Schema.TaggedError<ReplayFailed>()("ReplayFailed", {
+  history: Schema.String,
+  isDeterminismViolation: Schema.Boolean,
+  detail: Schema.String
+}) {
+  override get message(): string {
+    return `${this.history}: ${this.detail}`
+  }
+}
 
 const folder = join(import.meta.dirname, "histories")
 const histories = readdirSync(folder).filter((name) => name.endsWith(".json"))
@@ -17,7 +28,12 @@ const replay = (workflowBundle: WorkflowBundleWithSourceMap, name: string) =>
       const history: unknown = JSON.parse(readFileSync(join(folder, name), "utf8"))
       return Worker.runReplayHistory({ workflowBundle }, history)
     },
-    catch: (error) => error
+    catch: (error) =>
+      new ReplayFailed({
+        history: name,
+        isDeterminismViolation: error instanceof DeterminismViolationError,
+        detail: String(error)
+      })
   })
 
 describe("stored histories", () => {
@@ -29,9 +45,7 @@ describe("stored histories", () => {
   it.live("replay with the workflows as they are now", () =>
     Effect.gen(function* () {
       const bundle = yield* bundleWorkflows()
-      yield* Effect.forEach(histories, (name) =>
-        Effect.mapError(replay(bundle, name), (error) => new Error(`${name}: ${String(error)}`))
-      )
+      yield* Effect.forEach(histories, (name) => replay(bundle, name))
     })
   )
 
@@ -39,7 +53,7 @@ describe("stored histories", () => {
     Effect.gen(function* () {
       const bundle = yield* bundleWorkflows(join(import.meta.dirname, "mutated", "index.ts"))
       const error = yield* Effect.flip(replay(bundle, "deploy-deployed.v1.json"))
-      assert.instanceOf(error, DeterminismViolationError)
+      assert.isTrue(error.isDeterminismViolation, error.message)
     })
   )
 })

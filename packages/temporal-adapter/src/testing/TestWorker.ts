@@ -83,11 +83,11 @@ export const testWorker = Effect.fn("testWorker")(function* (options: TestWorker
     })
   )
   yield* Effect.acquireRelease(
-    Effect.sync(() => worker.run()),
-    (running) =>
+    Effect.sync(() => ({ ended: worker.run() })),
+    ({ ended }) =>
       Effect.promise(() => {
         if (worker.getState() === "RUNNING") worker.shutdown()
-        return running
+        return ended
       })
   )
   return { worker, ...(yield* testClient(options.keys)) }
