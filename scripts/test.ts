@@ -1,15 +1,17 @@
 /**
- * `pnpm test`: checks the code, brings up a region of its own, and runs every test against it.
+ * `pnpm test`: checks the code, brings up a region of its own with all its parts, and runs every test against it.
  *
  * The last line is `N passed, N failed, N skipped`. Exits non-zero when a check or a test failed.
  */
-import { spawn } from "node:child_process"
+import { execFile, spawn } from "node:child_process"
 import { mkdtemp, readFile, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { delimiter, join } from "node:path"
+import { promisify } from "node:util"
 import { regionEnvironment } from "../packages/local-region/src/RegionEnvironment.ts"
 
 const root = new URL("..", import.meta.url).pathname
+const region = ["packages/local-region/src/main.ts"]
 
 const run = (command: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEnv = {}): Promise<number> =>
   new Promise((resolve, reject) => {
@@ -18,13 +20,18 @@ const run = (command: string, args: ReadonlyArray<string>, env: NodeJS.ProcessEn
     child.on("exit", (code) => resolve(code ?? 1))
   })
 
+/** The folder of a tool that is no part of a region; it is built when it is missing. */
+const tool = async (name: string): Promise<string> => {
+  const { stdout } = await promisify(execFile)(process.execPath, [...region, "tool", name], { cwd: root })
+  return stdout.trim().split("\n").at(-1) ?? ""
+}
+
 const heading = (text: string): void => {
   process.stdout.write(`\n── ${text}\n`)
 }
 
 const folder = await mkdtemp(join(tmpdir(), "mcpdeploy-test-"))
 const report = join(folder, "report.json")
-const region = ["packages/local-region/src/main.ts"]
 const regionFolder = ["--data", join(folder, "region")]
 let failures = 0
 let counts = { numPassedTests: 0, numFailedTests: 0, numPendingTests: 0, numTodoTests: 0 }
@@ -34,14 +41,21 @@ try {
   if ((await run("pnpm", ["check"])) !== 0) failures++
 
   heading("a region of real servers")
-  if ((await run(process.execPath, [...region, "up", ...regionFolder])) !== 0) {
+  if (
+    (await run(process.execPath, [...region, "up", "--with", "temporal,gitea,acme", ...regionFolder])) !== 0
+  ) {
     failures++
   } else {
     heading("tests")
+    const [kubectl, cyclonus] = await Promise.all([tool("kubectl"), tool("cyclonus")])
     const code = await run(
       "pnpm",
       ["exec", "vitest", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
-      regionEnvironment(join(folder, "region"))
+      {
+        ...regionEnvironment(join(folder, "region")),
+        MCPDEPLOY_TEST_CYCLONUS: join(cyclonus, "cyclonus"),
+        PATH: [process.env["PATH"] ?? "", kubectl].join(delimiter)
+      }
     )
     counts = JSON.parse(await readFile(report, "utf8"))
     if (code !== 0 && counts.numFailedTests === 0) failures++

@@ -1,6 +1,6 @@
 import { assert, beforeAll, describe, it } from "@effect/vitest"
 import { execFile } from "node:child_process"
-import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
@@ -8,7 +8,18 @@ import { afterAll } from "vitest"
 
 const exec = promisify(execFile)
 const root = new URL("../..", import.meta.url).pathname
-const names = ["core", "provider-k3s", "local-region", "cli"]
+const scope = "@mcpdeploy/"
+
+/** The package, after all packages of the workspace that it needs. */
+const withDependencies = async (name: string): Promise<ReadonlyArray<string>> => {
+  const { dependencies }: { readonly dependencies?: Readonly<Record<string, string>> } = JSON.parse(
+    await readFile(join(root, "packages", name, "package.json"), "utf8")
+  )
+  const own = Object.keys(dependencies ?? {}).filter((dependency) => dependency.startsWith(scope))
+  const needed = await Promise.all(own.map((dependency) => withDependencies(dependency.slice(scope.length))))
+  return [...new Set([...needed.flat(), name])]
+}
+const names = await withDependencies("cli")
 
 describe("packed packages", () => {
   let folder = ""
@@ -26,7 +37,7 @@ describe("packed packages", () => {
     await mkdir(project)
     const dependencies = Object.fromEntries(
       names.map((name) => [
-        `@mcpdeploy/${name}`,
+        `${scope}${name}`,
         `file:../${tarballs.find((file) => file.startsWith(`mcpdeploy-${name}-`)) ?? ""}`
       ])
     )

@@ -11,7 +11,9 @@ const decodeSettings = Schema.decodeSync(SettingsFile)
 /** Of the region whose data is in `root`. Throws when it is not up. */
 export const regionEnvironment = (root: string): Readonly<Record<string, string>> => {
   const folder = dataFolder(root)
-  const { buildkit, ingress, kubeconfig, registry } = decodeRegion(readFileSync(folder.region, "utf8"))
+  const { acme, buildkit, ingress, kubeconfig, registry, temporal } = decodeRegion(
+    readFileSync(folder.region, "utf8")
+  )
   const { tools } = decodeSettings(readFileSync(folder.settings, "utf8"))
   const programs = tools["buildkit"] ?? ""
   return {
@@ -20,6 +22,8 @@ export const regionEnvironment = (root: string): Readonly<Record<string, string>
     MCPDEPLOY_TEST_REGISTRY: new URL(registry.endpoint).host,
     MCPDEPLOY_TEST_KUBECONFIG: kubeconfig,
     MCPDEPLOY_TEST_INGRESS: ingress.http,
+    ...(acme === undefined ? {} : { MCPDEPLOY_TEST_REGION_ACME: folder.region }),
+    ...(temporal === undefined ? {} : { MCPDEPLOY_TEMPORAL: join(tools["temporal"] ?? "", "temporal") }),
     MCPDEPLOY_TEST_BUILDKITD: join(programs, "buildkitd"),
     BUILDCTL: join(programs, "buildctl")
   }
