@@ -13,9 +13,9 @@ import * as Schema from "effect/Schema"
 import { run } from "./Command.ts"
 import { type DataFolder, dataFolder } from "./DataFolder.ts"
 import * as Health from "./Health.ts"
+import * as ProgramImage from "./images/ProgramImage.ts"
 import { type LocalRegionReason, RegionEnded } from "./LocalRegionError.ts"
 import * as Network from "./Network.ts"
-import * as OciImage from "./OciImage.ts"
 import { RegionEvent } from "./RegionEvent.ts"
 import { type BundleSettings, type RegionEndpoints, SettingsFile } from "./RegionState.ts"
 import * as Acme from "./servers/Acme.ts"
@@ -77,15 +77,13 @@ const setUpNetwork = Effect.gen(function* () {
 
 /** Pods start with the pause image, so it must be in the registry before the first of them. */
 const pushPause = Effect.gen(function* () {
-  const fs = yield* FileSystem.FileSystem
   const { program } = yield* Supervision
-  const endpoint = `http://127.0.0.1:${Network.guestPorts.registry}`
-  const pause = yield* program("registry", "pause")
-  const root = yield* fs.makeTempDirectoryScoped({ prefix: "mcpdeploy-pause-" })
-  yield* fs.copyFile(pause, join(root, "pause"))
-  yield* fs.chmod(join(root, "pause"), 0o755)
-  yield* OciImage.push(endpoint, { repository: "mcpdeploy/pause", tag: "1", root, entrypoint: ["/pause"] })
-}).pipe(Effect.scoped)
+  yield* ProgramImage.push(`http://127.0.0.1:${Network.guestPorts.registry}`, {
+    repository: "mcpdeploy/pause",
+    tag: "1",
+    program: yield* program("registry", "pause")
+  })
+})
 
 /** Kubelet backs off for long when it is started before the API server. */
 const apiServerAccepts = Health.accepts({ host: "127.0.0.1", port: Network.guestPorts.api }).pipe(

@@ -29,7 +29,7 @@ describe.skipIf(needsRegistry !== "")(`Pushing to a registry ${needsRegistry}`, 
     const digest = OciImage.sha256(new TextEncoder().encode(content))
     const [standIn] = standIns
     if (standIn === undefined) throw new Error("there are no stand-ins")
-    return OciImage.make(standIn, [{ digest, diffId: digest, size: content.length, file }])
+    return OciImage.ofStandIn(standIn, [{ digest, diffId: digest, size: content.length, file }])
   }
 
   it.live("sends a layer once, whatever repositories and tags share it", () =>

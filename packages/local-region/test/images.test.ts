@@ -172,8 +172,8 @@ describe("An image", () => {
       file: "/nowhere"
     }))
     for (const standIn of standIns) {
-      const image = OciImage.make(standIn, layers)
-      assert.deepStrictEqual(image, OciImage.make(standIn, layers))
+      const image = OciImage.ofStandIn(standIn, layers)
+      assert.deepStrictEqual(image, OciImage.ofStandIn(standIn, layers))
       const manifest = JSON.parse(new TextDecoder().decode(image.manifest.bytes))
       assert.strictEqual(manifest.config.digest, image.config.digest)
       assert.deepStrictEqual(

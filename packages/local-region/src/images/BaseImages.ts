@@ -145,7 +145,7 @@ export const seed = Effect.fn("BaseImages.seed")(
 
     const seedOne = Effect.fnUntraced(function* (standIn: StandIn) {
       const parts = yield* Effect.forEach(standIn.layers, layerOf, { concurrency: "unbounded" })
-      const image = OciImage.make(standIn, parts)
+      const image = OciImage.ofStandIn(standIn, parts)
       const repository = `library/${standIn.name}`
       const absent = yield* Effect.filter(standIn.tags, (tag) =>
         Effect.map(registry.has(repository, tag, image), (there) => !there)

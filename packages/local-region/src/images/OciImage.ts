@@ -1,7 +1,7 @@
 /** An image of kept layers: its configuration and manifest (OCI image spec 1.1), the same bytes for the same layers. */
 import { createHash } from "node:crypto"
 import { architecture } from "./Recipes.ts"
-import type { StandIn } from "./StandIns.ts"
+import type { RunConfig, StandIn } from "./StandIns.ts"
 
 /** A layer that is kept, compressed. Digests as `sha256:<hex>`. */
 export interface Layer {
@@ -36,13 +36,22 @@ const blob = (value: object): Blob => {
   return { digest: sha256(bytes), bytes }
 }
 
-export const make = (standIn: StandIn, layers: ReadonlyArray<Layer>): Image => {
+/** What an image is, besides its layers. */
+export interface ImageSpec {
+  readonly config: Partial<RunConfig>
+  /** How each layer was made, lowest first. */
+  readonly history: ReadonlyArray<string>
+  readonly description: string
+  readonly layerType: "application/vnd.oci.image.layer.v1.tar" | "application/vnd.oci.image.layer.v1.tar+zstd"
+}
+
+export const make = (spec: ImageSpec, layers: ReadonlyArray<Layer>): Image => {
   const config = blob({
     architecture,
     os: "linux",
-    config: standIn.config,
+    config: spec.config,
     rootfs: { type: "layers", diff_ids: layers.map(({ diffId }) => diffId) },
-    history: standIn.layers.map((name) => ({ created_by: `mcpdeploy local region: layer ${name}` }))
+    history: spec.history.map((created_by) => ({ created_by }))
   })
   const manifest = blob({
     schemaVersion: 2,
@@ -52,14 +61,20 @@ export const make = (standIn: StandIn, layers: ReadonlyArray<Layer>): Image => {
       digest: config.digest,
       size: config.bytes.length
     },
-    layers: layers.map(({ digest, size }) => ({
-      mediaType: "application/vnd.oci.image.layer.v1.tar+zstd",
-      digest,
-      size
-    })),
-    annotations: {
-      "org.opencontainers.image.description": `stands in for docker.io/library/${standIn.name} on a local region; made from ${standIn.madeFrom}`
-    }
+    layers: layers.map(({ digest, size }) => ({ mediaType: spec.layerType, digest, size })),
+    annotations: { "org.opencontainers.image.description": spec.description }
   })
   return { config, manifest, layers }
 }
+
+/** The image that stands in for one of Docker Hub's. */
+export const ofStandIn = (standIn: StandIn, layers: ReadonlyArray<Layer>): Image =>
+  make(
+    {
+      config: standIn.config,
+      history: standIn.layers.map((name) => `mcpdeploy local region: layer ${name}`),
+      description: `stands in for docker.io/library/${standIn.name} on a local region; made from ${standIn.madeFrom}`,
+      layerType: "application/vnd.oci.image.layer.v1.tar+zstd"
+    },
+    layers
+  )

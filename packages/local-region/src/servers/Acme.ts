@@ -16,7 +16,7 @@ import * as Health from "../Health.ts"
 import * as KubeApi from "../KubeApi.ts"
 import { RegionEnded } from "../LocalRegionError.ts"
 import * as Network from "../Network.ts"
-import * as OciImage from "../OciImage.ts"
+import * as ProgramImage from "../images/ProgramImage.ts"
 import * as Server from "../Server.ts"
 import { Supervision } from "../Supervision.ts"
 import type { GoTool } from "../Tools.ts"
@@ -177,14 +177,12 @@ const startPebble = Effect.fn("Acme.startPebble")(function* () {
 const solverImage = { repository: "mcpdeploy/acmesolver", tag: "1" }
 
 const pushSolver = Effect.gen(function* () {
-  const fs = yield* FileSystem.FileSystem
   const { program } = yield* Supervision
-  const root = yield* fs.makeTempDirectoryScoped({ prefix: "mcpdeploy-acmesolver-" })
-  yield* fs.copyFile(yield* program(acmeTool.name, "acmesolver"), join(root, "acmesolver"))
-  yield* fs.chmod(join(root, "acmesolver"), 0o755)
-  const endpoint = `http://127.0.0.1:${Network.guestPorts.registry}`
-  yield* OciImage.push(endpoint, { ...solverImage, root, entrypoint: ["/acmesolver"] })
-}).pipe(Effect.scoped)
+  yield* ProgramImage.push(`http://127.0.0.1:${Network.guestPorts.registry}`, {
+    ...solverImage,
+    program: yield* program(acmeTool.name, "acmesolver")
+  })
+})
 
 const Definition = Schema.StructWithRest(
   Schema.Struct({
