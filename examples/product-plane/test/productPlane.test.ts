@@ -30,7 +30,7 @@ const cluster = testWorker({
 const devServer = DevServer.layer().pipe(Layer.provide(NodeServices.layer))
 
 describe.skipIf(temporalProgram() === undefined)(`the product plane (${temporalProgram() ?? missingProgram})`, () => {
-  layer(devServer, { excludeTestServices: true })((it) => {
+  layer(devServer, { excludeTestServices: true })("with a dev server", (it) => {
     it.effect("starts a deploy on the cluster's queue and follows it to its verdict", () =>
       Effect.gen(function* () {
         const { deploys } = yield* cluster

@@ -16,7 +16,7 @@ services:
 `
 
 describe("trigger in the service file", () => {
-  layer(NodeServices.layer)((it) => {
+  layer(NodeServices.layer)("in a process", (it) => {
     it.effect("comes with the request", () =>
       Effect.gen(function* () {
         const file = yield* parseServiceFile("mcpdeploy.yaml", text('{ paths: ["web/**"] }'))

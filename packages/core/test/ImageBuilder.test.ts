@@ -39,7 +39,7 @@ const waitFor = (condition: () => boolean) =>
 describe.skipIf(needsDaemon !== "")(`ImageBuilder on a real buildkitd ${needsDaemon}`, () => {
   layer(builderLayer({ heartbeat: { intervalSeconds: 2, timeoutSeconds: 5 } }), {
     excludeTestServices: true
-  })((it) => {
+  })("with a daemon", (it) => {
     it.effect("builds, tells its steps and lines, and pushes by digest without a tag", () =>
       Effect.gen(function* () {
         const context = yield* folder({
@@ -351,7 +351,7 @@ describe.skipIf(needsDaemon !== "")(`ImageBuilder on a real buildkitd ${needsDae
     )
   })
 
-  layer(builderLayer({}, 2), { excludeTestServices: true })((it) => {
+  layer(builderLayer({}, 2), { excludeTestServices: true })("with a daemon", (it) => {
     it.effect("builds as many at once as it may, the others in turn", () =>
       Effect.gen(function* () {
         let running = 0

@@ -78,7 +78,7 @@ const receiptOf = ({ digest, generation, image, run }: Workload, secretName?: st
   })
 
 describe.skipIf(!isReady)(titled("K3sClusterApplier", isReady, "MCPDEPLOY_TEST_KUBECONFIG"), () => {
-  layer(clusterLayer, { excludeTestServices: true })((it) => {
+  layer(clusterLayer, { excludeTestServices: true })("with a cluster", (it) => {
     it.effect("applies a workload, and changes nothing when it is applied again", () =>
       Effect.gen(function* () {
         const applier = yield* ClusterApplier

@@ -22,7 +22,7 @@ const seed = (target: ServiceTarget) =>
   copyImage(registry ?? "", "library/busybox", `${target.namespace}/${target.service}`)
 
 describe.skipIf(!isReady)(titled("a rollout in a region", isReady, needs), () => {
-  layer(clusterLayer, { excludeTestServices: true })((it) => {
+  layer(clusterLayer, { excludeTestServices: true })("with a cluster", (it) => {
     it.effect("runs the image, with its environment verbatim, and answers through the ingress", () =>
       Effect.gen(function* () {
         const applier = yield* ClusterApplier

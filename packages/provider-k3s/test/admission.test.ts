@@ -126,7 +126,7 @@ const saidTo = (call: () => Promise<object>) =>
 
 const isReady = kubeconfig !== undefined
 describe.skipIf(!isReady)(titled("admission", isReady, "MCPDEPLOY_TEST_KUBECONFIG"), () => {
-  layer(cluster, { excludeTestServices: true })((it) => {
+  layer(cluster, { excludeTestServices: true })("with a cluster", (it) => {
     for (const [podKind, make] of podKinds) {
       it.effect(`refuses every forbidden field of a pod in a ${podKind.kind}`, () =>
         Effect.gen(function* () {

@@ -39,7 +39,7 @@ const service = Effect.acquireRelease(
 )
 
 describe.skipIf(!isReady)(titled("a domain in a region with certificates", isReady, variable), () => {
-  layer(regionLayer, { excludeTestServices: true, timeout: "60 seconds" })((it) => {
+  layer(regionLayer, { excludeTestServices: true, timeout: "60 seconds" })("with a cluster", (it) => {
     it.effect(
       "is served with a verified certificate, removed, and then needs a proof from others",
       () =>

@@ -113,7 +113,7 @@ const shows = (text: string): boolean =>
 describe.skipIf(temporalProgram() === undefined)(
   `encryption (${temporalProgram() ?? missingProgram})`,
   () => {
-    layer(devServer, { excludeTestServices: true })((it) => {
+    layer(devServer, { excludeTestServices: true })("with a dev server", (it) => {
       it.effect(
         "a secret put in everywhere is in no history, memo, failure, heartbeat or query of the server",
         () =>

@@ -116,7 +116,7 @@ const scratchOf = (shared: Shared): ReadonlyArray<string> =>
 const devServer = DevServer.layer().pipe(Layer.provide(NodeServices.layer))
 
 describeOnRegion("kill -9 of the worker", () => {
-  layer(devServer, { excludeTestServices: true })((it) => {
+  layer(devServer, { excludeTestServices: true })("with a dev server", (it) => {
     it.effect(
       `${kills.length} kills at ${steps.join(", ")}: one rollout for each commit, and no orphan`,
       () =>

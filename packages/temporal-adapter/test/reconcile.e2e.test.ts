@@ -22,7 +22,7 @@ import {
 const devServer = DevServer.layer().pipe(Layer.provide(NodeServices.layer))
 
 describeOnRegion("a lost webhook", () => {
-  layer(devServer, { excludeTestServices: true })((it) => {
+  layer(devServer, { excludeTestServices: true })("with a dev server", (it) => {
     it.effect(
       "a push that no webhook brought is found by the schedule and deployed, once",
       () =>

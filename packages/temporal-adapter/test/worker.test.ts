@@ -45,40 +45,43 @@ describe("settings of deployer-worker", () => {
 })
 
 describeOnRegion("deployer-worker", () => {
-  layer(Layer.effectContext(Effect.context<never>()), { excludeTestServices: true })((it) => {
-    it.effect("credentials that Temporal refuses end it with one line, without the key", () =>
-      Effect.gen(function* () {
-        const files = yield* shared
-        const server = http2.createServer()
-        server.on("stream", (stream) =>
-          stream.respond(
-            {
-              ":status": 200,
-              "content-type": "application/grpc",
-              "grpc-status": "16",
-              "grpc-message": "Request unauthorized."
-            },
-            { endStream: true }
+  layer(Layer.effectContext(Effect.context<never>()), { excludeTestServices: true })(
+    "with a dev server",
+    (it) => {
+      it.effect("credentials that Temporal refuses end it with one line, without the key", () =>
+        Effect.gen(function* () {
+          const files = yield* shared
+          const server = http2.createServer()
+          server.on("stream", (stream) =>
+            stream.respond(
+              {
+                ":status": 200,
+                "content-type": "application/grpc",
+                "grpc-status": "16",
+                "grpc-message": "Request unauthorized."
+              },
+              { endStream: true }
+            )
           )
-        )
-        yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
-        const port = yield* Effect.callback<number>((resume) => {
-          server.listen(0, "127.0.0.1", () => {
-            const address = server.address()
-            resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+          yield* Effect.addFinalizer(() => Effect.sync(() => server.close()))
+          const port = yield* Effect.callback<number>((resume) => {
+            server.listen(0, "127.0.0.1", () => {
+              const address = server.address()
+              resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : 0))
+            })
           })
+          const worker = yield* workerOn(() => WorkerProcess.on(files, `127.0.0.1:${port}`, unique()))
+          const { code } = yield* Effect.promise(() => worker.ended)
+          assert.strictEqual(code, 1)
+          assert.strictEqual(worker.stderr.trim().split("\n").length, 1, worker.stderr)
+          assert.include(worker.stderr, "refuses the credentials")
+          assert.include(worker.stderr, "TEMPORAL_API_KEY")
         })
-        const worker = yield* workerOn(() => WorkerProcess.on(files, `127.0.0.1:${port}`, unique()))
-        const { code } = yield* Effect.promise(() => worker.ended)
-        assert.strictEqual(code, 1)
-        assert.strictEqual(worker.stderr.trim().split("\n").length, 1, worker.stderr)
-        assert.include(worker.stderr, "refuses the credentials")
-        assert.include(worker.stderr, "TEMPORAL_API_KEY")
-      })
-    )
-  })
+      )
+    }
+  )
 
-  layer(devServer, { excludeTestServices: true })((it) => {
+  layer(devServer, { excludeTestServices: true })("with a dev server", (it) => {
     it.effect(
       "a push becomes a running service; secrets are in no log, metric or history; it stops in time",
       () =>

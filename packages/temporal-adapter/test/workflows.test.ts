@@ -44,7 +44,7 @@ const fail = (failure: Failure) => {
 const devServer = DevServer.layer().pipe(Layer.provide(NodeServices.layer))
 
 describe.skipIf(temporalProgram() === undefined)(`workflows (${temporalProgram() ?? missingProgram})`, () => {
-  layer(devServer, { excludeTestServices: true })((it) => {
+  layer(devServer, { excludeTestServices: true })("with a dev server", (it) => {
     /** Ends when the push has its verdict. */
     const verdictOf = (
       { deploys }: Effect.Success<ReturnType<typeof testWorker>>,

@@ -47,7 +47,7 @@ const everything = (root: string): void => {
 }
 
 describe.skipIf(needs !== "")(`A context ${needs}`, () => {
-  layer(builderLayer().pipe(Layer.orDie), { excludeTestServices: true })((it) => {
+  layer(builderLayer().pipe(Layer.orDie), { excludeTestServices: true })("with a daemon", (it) => {
     it.effect("is the same as buildctl's, entry for entry: after its build every COPY is cached", () =>
       Effect.gen(function* () {
         const steps = [
