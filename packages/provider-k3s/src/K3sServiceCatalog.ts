@@ -11,6 +11,7 @@ import {
   type ClusterApplierError,
   type ClusterConfigInvalid,
   ObjectNotOwned,
+  ServiceNotFound,
   UnexpectedAnswer
 } from "@mcpdeploy/core/ClusterApplier"
 import { DeployRequest } from "@mcpdeploy/core/domain/DeployRequest"
@@ -85,7 +86,7 @@ const register = Effect.fnUntraced(
   function* (api: KubernetesApi.KubernetesApi, request: DeployRequest): Effect.fn.Return<void, Failure> {
     const { target } = request
     const ref = refOf(target)
-    yield* Project.claimNamespace(api, target.owner)
+    if ((yield* Project.find(api, target.owner)) === undefined) return yield* new ServiceNotFound({ target })
     const live = yield* find(api, target)
     const kept = live === undefined ? undefined : yield* decode(live)
     if (kept !== undefined && kept.generation > request.generation) return

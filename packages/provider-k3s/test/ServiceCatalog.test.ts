@@ -42,6 +42,10 @@ const requestOf = (target: ServiceTarget, generation: number, port = 8080) =>
     generation: Generation.make(generation)
   })
 
+const claimedTarget = Effect.tap(freshTarget(), (target) =>
+  ClusterApplier.use((cluster) => cluster.claim(target))
+)
+
 const versionOf = (target: ServiceTarget) =>
   connect.pipe(
     Effect.flatMap((api) =>
@@ -57,7 +61,7 @@ describe.skipIf(!isReady)(titled("K3sServiceCatalog", isReady, "MCPDEPLOY_TEST_K
       it.effect("keeps the newest request, whatever the order and however many come at once", () =>
         Effect.gen(function* () {
           const catalog = yield* ServiceCatalog
-          const target = yield* freshTarget()
+          const target = yield* claimedTarget
           assert.isUndefined(yield* catalog.get(target))
           yield* Effect.forEach(
             [3, 9, 1, 7, 5, 9, 2],
@@ -74,7 +78,7 @@ describe.skipIf(!isReady)(titled("K3sServiceCatalog", isReady, "MCPDEPLOY_TEST_K
       it.effect("writes nothing for the same request again, nor for an older one", () =>
         Effect.gen(function* () {
           const catalog = yield* ServiceCatalog
-          const target = yield* freshTarget()
+          const target = yield* claimedTarget
           yield* catalog.register(requestOf(target, 5))
           const before = yield* versionOf(target)
           yield* catalog.register(requestOf(target, 5))
@@ -90,7 +94,7 @@ describe.skipIf(!isReady)(titled("K3sServiceCatalog", isReady, "MCPDEPLOY_TEST_K
         () =>
           Effect.gen(function* () {
             const catalog = yield* ServiceCatalog
-            const target = yield* freshTarget()
+            const target = yield* claimedTarget
             yield* catalog.register(requestOf(target, 5))
             const url = RepositoryUrl.make(
               urlOf(target)
@@ -107,7 +111,7 @@ describe.skipIf(!isReady)(titled("K3sServiceCatalog", isReady, "MCPDEPLOY_TEST_K
       it.effect("goes with its service", () =>
         Effect.gen(function* () {
           const catalog = yield* ServiceCatalog
-          const target = yield* freshTarget()
+          const target = yield* claimedTarget
           yield* catalog.register(requestOf(target, 5))
           yield* ClusterApplier.use((cluster) => cluster.delete(target))
           assert.isUndefined(yield* catalog.get(target))
@@ -115,10 +119,20 @@ describe.skipIf(!isReady)(titled("K3sServiceCatalog", isReady, "MCPDEPLOY_TEST_K
         })
       )
 
-      it.effect("refuses another owner whose namespace has the same name", () =>
+      it.effect("does not make a project again that was deleted", () =>
         Effect.gen(function* () {
           const catalog = yield* ServiceCatalog
           const target = yield* freshTarget()
+          const error = yield* Effect.flip(catalog.register(requestOf(target, 5)))
+          assert.strictEqual(error.reason._tag, "ServiceNotFound")
+          assert.isUndefined(yield* catalog.get(target))
+        })
+      )
+
+      it.effect("refuses another owner whose namespace has the same name", () =>
+        Effect.gen(function* () {
+          const catalog = yield* ServiceCatalog
+          const target = yield* claimedTarget
           yield* catalog.register(requestOf(target, 5))
           const [head = "", ...rest] = target.owner.project.split("-")
           const other = new ServiceTarget({

@@ -2,7 +2,6 @@
  * kill -9 of the deployer-worker before, during and after every activity: the deploy ends right, with one rollout, and
  * nothing is left over. Each run has a service, a task queue and workers of its own; several go on at once.
  */
-import { execFileSync } from "node:child_process"
 import { readdirSync } from "node:fs"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
@@ -15,30 +14,24 @@ import * as Layer from "effect/Layer"
 import {
   ask,
   connectClient,
-  describeOnRegion,
   pushOf,
-  region,
   Repository,
   requestOf,
   Shared,
-  targetOf,
-  unique,
   verdictOf,
   WorkerProcess
 } from "./support/Harness.ts"
+import { describeOnRegion, kubectl, Project, runningBuilds, tagsOf, unique } from "./support/Region.ts"
 
 const steps = ["clone", "build", "push", "deploy", "verify"] as const
 const moments = ["before", "during", "after"] as const
 const full = process.env["MCPDEPLOY_TEST_FULL"] === "1"
-/** Of each step and moment. By default each step is killed at one moment of the three. */
-const times = Number(process.env["MCPDEPLOY_TEST_KILLS"] ?? (full ? 20 : 1))
+/** Of each step and moment. */
+const times = Number(process.env["MCPDEPLOY_TEST_KILLS"] ?? 20)
 const atOnce = 5
 
 /** How long a step takes on an idle machine, about: `during` is a random part of it. */
 const duration = { clone: 150, build: 2500, push: 100, deploy: 3000, verify: 100 }
-
-const kubectl = (...args: ReadonlyArray<string>): string =>
-  execFileSync("kubectl", ["--kubeconfig", region().kubeconfig, ...args], { encoding: "utf8" }).trim()
 
 interface Kill {
   readonly step: (typeof steps)[number]
@@ -46,31 +39,27 @@ interface Kill {
   readonly ms: number
 }
 
-const kills: ReadonlyArray<Kill> = Array.from({ length: times }, (_, round) =>
-  steps.flatMap((step, index) =>
-    moments
-      .filter((_moment, place) => full || times > 1 || place === index % moments.length)
-      .map((moment) => ({ step, moment, ms: Math.round(((round + Math.random()) / times) * duration[step]) }))
-  )
-).flat()
+/** `ms` of `during` are spread over the step's duration. */
+const kill = (step: Kill["step"], moment: Kill["moment"], place = Math.random()): Kill => ({
+  step,
+  moment,
+  ms: Math.round(place * duration[step])
+})
+
+const kills: ReadonlyArray<Kill> = full
+  ? Array.from({ length: times }, (_, round) =>
+      steps.flatMap((step) => moments.map((moment) => kill(step, moment, (round + Math.random()) / times)))
+    ).flat()
+  : [kill("clone", "before"), kill("build", "during"), kill("deploy", "after")]
 
 /** The builder keeps a service's cache beside its images. */
 const cacheTag = "buildcache"
 
-/** Tags of the service's repository in the registry. */
-const tagsOf = async (namespace: string, service: string): Promise<ReadonlyArray<string>> => {
-  const response = await fetch(`${region().registry.endpoint}/v2/${namespace}/${service}/tags/list`)
-  const body: unknown = await response.json()
-  return typeof body === "object" && body !== null && "tags" in body && Array.isArray(body.tags)
-    ? body.tags.map(String)
-    : []
-}
-
 const killedOnce = async (shared: Shared, address: string, client: Client, { moment, ms, step }: Kill) => {
   using source = new Repository()
+  using project = new Project("k")
   const taskQueue = `queue-${unique()}`
-  const target = targetOf(`k-${unique()}`)
-  const namespace = `dp-${target.owner.user}-${target.owner.project}`
+  const target = project.target()
   const deploys = new DeployClient(client, { taskQueue })
   const text = `killed ${moment} ${step} ${unique()}`
   const commit = source.commitApp(text, step === "build" ? 2 : 0)
@@ -87,17 +76,19 @@ const killedOnce = async (shared: Shared, address: string, client: Client, { mom
     assert.strictEqual(verdict.receipt.commit, commit)
     assert.include((await ask(verdict.receipt.probe?.url ?? "")).body, text)
     // One rollout, one tag, one receipt, the pods of one revision.
-    const list = (...args: ReadonlyArray<string>) => kubectl("-n", namespace, "get", ...args)
+    const list = (...args: ReadonlyArray<string>) => kubectl("-n", project.namespace, "get", ...args)
     assert.match(
       list("deployment", "web", "-o", "jsonpath={.metadata.annotations}"),
       /"deployment.kubernetes.io\/revision":"1"/
     )
     assert.strictEqual(list("replicasets", "-o", "name").split("\n").length, 1)
     assert.strictEqual(list("pods", "-o", "name").split("\n").length, 1)
-    assert.deepStrictEqual((await tagsOf(namespace, "web")).toSorted(), [commit, cacheTag].toSorted())
+    assert.deepStrictEqual((await tagsOf(project, "web")).toSorted(), [commit, cacheTag].toSorted())
     assert.strictEqual(list("configmap", "web", "-o", "jsonpath={.data}").split("deployedAt").length - 1, 1)
+    assert.strictEqual(await runningBuilds(verdict.receipt), 0)
     await deploys.deleteService(target)
     await deploys.deleteProject(target.owner)
+    assert.isFalse(project.exists)
   } catch (error) {
     const output = `${doomed.stderr}\n${second?.stderr ?? ""}\n${second?.stdout.slice(-2000) ?? ""}`
     throw new Error(`killed ${moment} ${step} at ${ms} ms: ${String(error)}\n${output}`, { cause: error })
@@ -107,7 +98,7 @@ const killedOnce = async (shared: Shared, address: string, client: Client, { mom
   }
 }
 
-/** What killed checkouts leave behind is swept by the next worker. */
+/** What killed checkouts leave behind, and the next worker to start sweeps. */
 const scratchOf = (shared: Shared): ReadonlyArray<string> =>
   readdirSync(join(shared.cache, "git"), { recursive: true, encoding: "utf8" }).filter((name) =>
     name.endsWith(".tmp")
@@ -137,9 +128,11 @@ describeOnRegion("kill -9 of the worker", () => {
           )
           const wrong = results.filter((result) => result !== "ok")
           assert.deepStrictEqual(wrong, [], `${wrong.length} of ${kills.length}`)
+          const last = WorkerProcess.on(shared, address, `queue-${unique()}`)
+          yield* Effect.promise(() => last.port().finally(() => last.stop()))
           assert.deepStrictEqual(scratchOf(shared), [])
         }),
-      full || times > 1 ? 6 * 3600 * 1000 : 300_000
+      full ? 6 * 3600 * 1000 : 300_000
     )
   })
 })

@@ -7,17 +7,15 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import {
   connectClient,
-  describeOnRegion,
   pushOf,
   Repository,
   requestOf,
   Shared,
-  targetOf,
-  unique,
   until,
   verdictOf,
   WorkerProcess
 } from "./support/Harness.ts"
+import { describeOnRegion, Project, unique } from "./support/Region.ts"
 
 const devServer = DevServer.layer().pipe(Layer.provide(NodeServices.layer))
 
@@ -30,12 +28,13 @@ describeOnRegion("a lost webhook", () => {
           Effect.promise(async () => {
             using files = await Shared.make()
             using source = new Repository()
+            using project = new Project("r")
             const taskQueue = `queue-${unique()}`
             const worker = WorkerProcess.on(files, address, taskQueue, { MCPDEPLOY_RECONCILE_SECONDS: "10" })
             try {
               const client = await connectClient(address)
               const deploys = new DeployClient(client, { taskQueue })
-              const target = targetOf(`r-${unique()}`)
+              const target = project.target()
               const request = requestOf(target, source, Date.now())
               await deploys.submit(target, pushOf(request, source.commitApp("pushed")))
               assert.strictEqual(
@@ -49,14 +48,17 @@ describeOnRegion("a lost webhook", () => {
                 )
               )
               assert.strictEqual(found.origin, "reconcile")
-              // Two rounds more change nothing.
-              await new Promise((resume) => setTimeout(resume, 21_000))
+              // Another round changes nothing.
+              const schedule = client.schedule.getHandle(scheduleId(taskQueue))
+              const { info } = await schedule.describe()
+              await schedule.trigger()
+              await until(async () => {
+                const { info: now } = await schedule.describe()
+                const isOver = now.numActionsTaken > info.numActionsTaken && now.runningActions.length === 0
+                return isOver ? true : undefined
+              })
               const records = await deploys.history(target)
               assert.strictEqual(records.length, 2, JSON.stringify(records))
-              const { info } = await client.schedule.getHandle(scheduleId(taskQueue)).describe()
-              assert.isAtLeast(info.numActionsTaken, 2)
-              await deploys.deleteService(target)
-              await deploys.deleteProject(target.owner)
             } finally {
               await worker.stop()
             }

@@ -3,7 +3,7 @@ import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
 import { workflows } from "@mcpdeploy/temporal-contract/contract"
 import { workflowsPath } from "@mcpdeploy/temporal-adapter/workflows/Location"
-import { bundleWorkflows } from "@mcpdeploy/temporal-adapter/testing/TestWorker"
+import { bundleWorkflows, quietRuntime } from "@mcpdeploy/temporal-adapter/testing/TestWorker"
 import { DeterminismViolationError } from "@temporalio/workflow"
 import { Worker, type WorkflowBundleWithSourceMap } from "@temporalio/worker"
 import * as Effect from "effect/Effect"
@@ -44,6 +44,7 @@ describe("stored histories", () => {
 
   it.live("replay with the workflows as they are now", () =>
     Effect.gen(function* () {
+      yield* quietRuntime
       const bundle = yield* bundleWorkflows()
       yield* Effect.forEach(histories, (name) => replay(bundle, name))
     })
@@ -51,6 +52,7 @@ describe("stored histories", () => {
 
   it.live("a workflow whose steps were reordered does not replay them", () =>
     Effect.gen(function* () {
+      yield* quietRuntime
       const bundle = yield* bundleWorkflows(join(import.meta.dirname, "mutated", "index.ts"))
       const error = yield* Effect.flip(replay(bundle, "deploy-deployed.v1.json"))
       assert.isTrue(error.isDeterminismViolation, error.message)

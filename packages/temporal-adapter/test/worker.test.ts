@@ -8,17 +8,15 @@ import * as Layer from "effect/Layer"
 import {
   ask,
   connectClient,
-  describeOnRegion,
   pushOf,
   Repository,
   requestOf,
   Shared,
-  targetOf,
-  unique,
   until,
   verdictOf,
   WorkerProcess
 } from "./support/Harness.ts"
+import { describeOnRegion, Project, unique } from "./support/Region.ts"
 
 const devServer = DevServer.layer().pipe(Layer.provide(NodeServices.layer))
 const shared = Effect.acquireRelease(Effect.promise(Shared.make), (made) =>
@@ -26,6 +24,10 @@ const shared = Effect.acquireRelease(Effect.promise(Shared.make), (made) =>
 )
 const workerOn = (start: () => WorkerProcess) =>
   Effect.acquireRelease(Effect.sync(start), (worker) => Effect.promise(() => worker.stop()))
+const freshProject = Effect.acquireRelease(
+  Effect.sync(() => new Project("w")),
+  (made) => Effect.sync(() => made[Symbol.dispose]())
+)
 const repository = Effect.acquireRelease(
   Effect.sync(() => new Repository()),
   (made) => Effect.sync(() => made[Symbol.dispose]())
@@ -83,7 +85,7 @@ describeOnRegion("deployer-worker", () => {
 
   layer(devServer, { excludeTestServices: true })("with a dev server", (it) => {
     it.effect(
-      "a push becomes a running service; secrets are in no log, metric or history; it stops in time",
+      "a push becomes a running service; secrets are in no log, metric or history; it stops in time; a rollback; nothing is left",
       () =>
         Effect.gen(function* () {
           const { address } = yield* DevServer
@@ -97,13 +99,8 @@ describeOnRegion("deployer-worker", () => {
           const port = yield* Effect.promise(() => worker.port())
           const client = yield* Effect.promise(() => connectClient(address))
           const deploys = new DeployClient(client, { taskQueue })
-          const target = targetOf(`w-${unique()}`)
-          yield* Effect.addFinalizer(() =>
-            Effect.promise(async () => {
-              await deploys.deleteService(target)
-              await deploys.deleteProject(target.owner)
-            }).pipe(Effect.timeoutOption("60 seconds"), Effect.ignore)
-          )
+          const project = yield* freshProject
+          const target = project.target()
           const commit = source.commitApp("by workflow")
           const secrets = { TOKEN: "env:DEPLOY_SECRET_TOKEN" }
           const request = requestOf(target, source, Date.now(), {
@@ -149,7 +146,7 @@ describeOnRegion("deployer-worker", () => {
             assert.notInclude(text, canary, where)
 
           // A build that runs is handed back when it is told to stop, and another worker ends it.
-          const next = source.commitApp("handed over", 20)
+          const next = source.commitApp("handed over", 8)
           const second = requestOf(target, source, Date.now())
           yield* Effect.promise(() => deploys.submit(target, pushOf(second, next)))
           yield* Effect.promise(() =>
@@ -177,6 +174,16 @@ describeOnRegion("deployer-worker", () => {
           )
           assert.strictEqual(lastFailures.length, 1)
           assert.isNotOk(lastFailures[0]?.timeoutFailureInfo)
+
+          assert.include((yield* Effect.promise(() => ask(url))).body, "handed over")
+          const receipt = yield* Effect.promise(() => deploys.rollback(target))
+          assert.strictEqual(receipt.commit, commit)
+          assert.include((yield* Effect.promise(() => ask(url))).body, "by workflow")
+          yield* Effect.promise(async () => {
+            await deploys.deleteService(target)
+            await deploys.deleteProject(target.owner)
+          })
+          assert.isFalse(project.exists)
         }),
       240_000
     )

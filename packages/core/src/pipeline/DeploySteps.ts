@@ -21,6 +21,7 @@ import { GitSource, resolveInside } from "../GitSource.ts"
 import { type BuildEvent, ImageBuilder } from "../ImageBuilder.ts"
 import { Registry } from "../Registry.ts"
 import { SecretStore } from "../SecretStore.ts"
+import { ServiceCatalog } from "../ServiceCatalog.ts"
 import type { DeployError } from "./DeployError.ts"
 import { evidence } from "./Evidence.ts"
 import type * as Steps from "./Steps.ts"
@@ -52,8 +53,11 @@ export class DeploySteps extends Context.Service<
 >()("mcpdeploy/core/pipeline/DeploySteps") {
   static readonly layer = (
     config: DeployStepsConfig
-  ): Layer.Layer<DeploySteps, never, GitSource | ImageBuilder | Registry | ClusterApplier | SecretStore> =>
-    Layer.effect(DeploySteps, make(config))
+  ): Layer.Layer<
+    DeploySteps,
+    never,
+    GitSource | ImageBuilder | Registry | ClusterApplier | SecretStore | ServiceCatalog
+  > => Layer.effect(DeploySteps, make(config))
 }
 
 const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
@@ -62,6 +66,7 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
   const registry = yield* Registry
   const cluster = yield* ClusterApplier
   const secretStore = yield* SecretStore
+  const catalog = yield* ServiceCatalog
 
   const workloadOf = (request: DeployRequest, image: ImageRef, digest: ImageDigest) =>
     Effect.map(secretStore.resolveAll(request.run.secrets ?? {}), (secrets): Workload => ({
@@ -81,10 +86,15 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
 
   const clone = Effect.fn("DeploySteps.clone")(
     function* ({ request }: Steps.CloneInput) {
-      const [, commit] = yield* Effect.all(
-        [cluster.claim(request.target), git.resolve(request.source.repository, request.source.ref)],
+      // The request is kept though its commit cannot be had: so the push that mends it finds the service.
+      const [resolved] = yield* Effect.all(
+        [
+          Effect.exit(git.resolve(request.source.repository, request.source.ref)),
+          Effect.andThen(cluster.claim(request.target), catalog.register(request))
+        ],
         { concurrency: "unbounded" }
       )
+      const commit = yield* resolved
       const { files, size } = yield* git.checkout(request.source.repository, commit)
       return { output: { commit }, summary: `${commit.slice(0, 12)}, ${files} files, ${bytes(size)}` }
     },

@@ -6,7 +6,6 @@ import { Owner, ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import { DeploySteps } from "@mcpdeploy/core/pipeline/DeploySteps"
 import { rollback } from "@mcpdeploy/core/pipeline/Rollback"
 import * as Steps from "@mcpdeploy/core/pipeline/Steps"
-import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
 import { type Activities, contractVersion } from "@mcpdeploy/temporal-contract/contract"
 import * as Effect from "effect/Effect"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
@@ -15,7 +14,7 @@ import { activityOn } from "./Activity.ts"
 import type { StepMetrics } from "./StepMetrics.ts"
 
 /** What the activities need of a region. */
-export type ActivityServices = ClusterApplier | DeploySteps | DomainManager | ServiceCatalog
+export type ActivityServices = ClusterApplier | DeploySteps | DomainManager
 
 /** An input of a newer contract is refused rather than misread. */
 const version = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: contractVersion }))
@@ -29,18 +28,29 @@ const DeleteServiceInput = Schema.Struct({ version, target: ServiceTarget })
 const DeleteProjectInput = Schema.Struct({ version, owner: Owner })
 const DomainInput = Schema.Struct({ version, target: ServiceTarget, host: DomainName })
 
-/**
- * Claims the project first: the catalog keeps its entry in the project's namespace. It is kept before the clone, so that
- * the next push finds the service though this clone fails.
- */
-const clone = Effect.fnUntraced(function* (input: Steps.CloneInput) {
-  const { request } = input
+/** Gives up the hosts of a project, or of one of its services: held by nobody, they could be used by nobody else. */
+const releaseDomains = Effect.fnUntraced(function* (owner: Owner, service?: ServiceTarget) {
+  const domains = yield* DomainManager
+  const held = yield* domains.list(owner)
+  yield* Effect.forEach(
+    held.filter(({ target }) => service === undefined || target.key === service.key),
+    ({ host, target }) => domains.remove(target, host),
+    { concurrency: 4, discard: true }
+  )
+})
+
+/** Its hosts go first: what leads users to it, and what would be left of it. */
+const deleteService = Effect.fnUntraced(function* ({ target }: typeof DeleteServiceInput.Type) {
   const cluster = yield* ClusterApplier
-  const catalog = yield* ServiceCatalog
-  const steps = yield* DeploySteps
-  yield* cluster.claim(request.target)
-  yield* catalog.register(request)
-  return yield* steps.clone(input)
+  yield* releaseDomains(target.owner, target)
+  yield* cluster.delete(target)
+})
+
+/** A project with services is refused, and keeps their hosts. */
+const deleteProject = Effect.fnUntraced(function* ({ owner }: typeof DeleteProjectInput.Type) {
+  const cluster = yield* ClusterApplier
+  yield* cluster.deleteProject(owner)
+  yield* releaseDomains(owner)
 })
 
 /** All activities on one runtime. Each may be repeated, also by another worker while a lost one still runs. */
@@ -50,7 +60,9 @@ export const makeActivities = (
 ): Activities => {
   const activity = activityOn(runtime, metrics)
   return {
-    clone: activity("clone", { input: Steps.CloneInput, output: Steps.CloneOutput }, clone),
+    clone: activity("clone", { input: Steps.CloneInput, output: Steps.CloneOutput }, (input) =>
+      DeploySteps.use((steps) => steps.clone(input))
+    ),
     build: activity("build", { input: Steps.BuildInput, output: Steps.BuildOutput }, (input) =>
       DeploySteps.use((steps) => steps.build(input))
     ),
@@ -72,12 +84,12 @@ export const makeActivities = (
     deleteService: activity(
       "deleteService",
       { input: DeleteServiceInput, output: Schema.Void },
-      ({ target }) => ClusterApplier.use((cluster) => cluster.delete(target))
+      deleteService
     ),
     deleteProject: activity(
       "deleteProject",
       { input: DeleteProjectInput, output: Schema.Void },
-      ({ owner }) => ClusterApplier.use((cluster) => cluster.deleteProject(owner))
+      deleteProject
     ),
     addDomain: activity("addDomain", { input: DomainInput, output: DomainStatus }, ({ host, target }) =>
       DomainManager.use((domains) => domains.add(target, host))

@@ -38,6 +38,8 @@ export interface ReconcilerConfig {
   readonly spacingMs?: number
   /** How long a host rests after its first failure; 60,000 when absent. */
   readonly restMs?: number
+  /** Whose services are compared; everybody's when absent. For a worker that shares its region with others. */
+  readonly users?: ReadonlySet<string>
 }
 
 const encodeRequest = Schema.encodeEffect(DeployRequest)
@@ -91,7 +93,8 @@ export class Reconciler extends Context.Service<
 
 const make = Effect.fnUntraced(function* ({
   restMs = defaultRestMs,
-  spacingMs = defaultSpacingMs
+  spacingMs = defaultSpacingMs,
+  users
 }: ReconcilerConfig) {
   const catalog = yield* ServiceCatalog
   const cluster = yield* ClusterApplier
@@ -170,7 +173,10 @@ const make = Effect.fnUntraced(function* ({
   const reconcile = Effect.gen(function* () {
     const all = yield* catalog.all
     const requests = all.filter(
-      ({ source, trigger }) => trigger?.enabled !== false && branchOf(source.ref) !== undefined
+      ({ owner, source, trigger }) =>
+        trigger?.enabled !== false &&
+        branchOf(source.ref) !== undefined &&
+        (users === undefined || users.has(owner.user))
     )
     const groups = grouped(requests)
     const byHost = Map.groupBy(groups, ({ host }) => host)

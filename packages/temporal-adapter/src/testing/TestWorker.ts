@@ -21,10 +21,13 @@ const attempt = <A>(run: () => Promise<A>) =>
 
 const converterOf = (keys: TestWorkerOptions["keys"]) => dataConverter(keys)
 
-/** The SDK's runtime is one for a process; its log goes nowhere but for warnings. */
-const quiet = Effect.sync(() => {
+/** The SDK's runtime is one for a process. Of its log, errors are kept: tests make activities fail. */
+export const quietRuntime = Effect.sync(() => {
   try {
-    Runtime.install({ logger: new DefaultLogger("ERROR") })
+    Runtime.install({
+      logger: new DefaultLogger("ERROR"),
+      telemetryOptions: { logging: { forward: {}, filter: "ERROR" } }
+    })
   } catch {
     // Installed already, by the test before.
   }
@@ -63,7 +66,7 @@ export const testClient = Effect.fn("testClient")(function* (keys?: TestWorkerOp
 /** Runs a worker with `activities` on the queue `k8s-native`. */
 export const testWorker = Effect.fn("testWorker")(function* (options: TestWorkerOptions) {
   const { address, namespace } = yield* DevServer
-  yield* quiet
+  yield* quietRuntime
   const workflowBundle = options.bundle ?? (yield* bundleWorkflows(workflowsPath, options.keys))
   const connection = yield* Effect.acquireRelease(
     attempt(() => NativeConnection.connect({ address })),

@@ -10,7 +10,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
-import * as NoDomains from "../activities/NoDomains.ts"
 import { Reconciler } from "../reconcile/Reconciler.ts"
 import { clientOf, runWorker } from "./DeployerWorker.ts"
 import { installSdkRuntime } from "./SdkRuntime.ts"
@@ -22,7 +21,7 @@ import * as TemporalPushQueue from "./TemporalPushQueue.ts"
 export const deployerWorker = Effect.fn("deployerWorker")(
   function* (stop: Deferred.Deferred<void>, interceptors: WorkerInterceptors = {}) {
     const settings = yield* readSettings(process.env)
-    const { cacheFolder, secretEnvironment, secretFolders, temporal } = settings
+    const { cacheFolder, reconcileUsers, secretEnvironment, secretFolders, temporal } = settings
     const sdk = yield* installSdkRuntime()
     const connection = yield* connect(temporal)
     // The region's own credentials are not among those that a service may name.
@@ -31,9 +30,9 @@ export const deployerWorker = Effect.fn("deployerWorker")(
       buildSecretKey: settings.buildSecretKey
     }).pipe(Effect.provide(SecretStore.layer(process.env)))
     const services = yield* Layer.build(
-      Reconciler.layer().pipe(
+      Reconciler.layer(reconcileUsers === undefined ? {} : { users: reconcileUsers }).pipe(
         Layer.provide(TemporalPushQueue.layer(clientOf(connection, settings), temporal.taskQueue)),
-        Layer.provideMerge(Layer.merge(region, NoDomains.layer)),
+        Layer.provideMerge(region),
         Layer.provide(SecretStore.layer(secretEnvironment, secretFolders))
       )
     )

@@ -1,5 +1,6 @@
 /** What deployer-worker takes from its environment. Every mistake is named at once, in one line, and never a value. */
 import { X509Certificate, createPrivateKey } from "node:crypto"
+import { UserId } from "@mcpdeploy/core/domain/Identity"
 import { internalRegistry } from "@mcpdeploy/core/domain/Image"
 import { decodeRegionFile, type RegionFile } from "@mcpdeploy/provider-k3s/RegionFile"
 import { parsePayloadKeys, type PayloadKey } from "@mcpdeploy/temporal-contract/codec"
@@ -37,6 +38,7 @@ const variables = {
   MCPDEPLOY_HTTP_HOST: "the address on which /healthz, /readyz and /metrics are served",
   MCPDEPLOY_HTTP_PORT: "the port on which /healthz, /readyz and /metrics are served (0: any free one)",
   MCPDEPLOY_RECONCILE_SECONDS: "seconds between two rounds of comparing branches, at least 10; 0 for none",
+  MCPDEPLOY_RECONCILE_USERS: "the users, separated by commas, whose services alone are compared",
   MCPDEPLOY_SHUTDOWN_SECONDS: "seconds that a shutdown may take, 1 to 600",
   MCPDEPLOY_ACTIVITY_SLOTS: "activities at once, builds that wait for a slot included, 1 to 10000"
 } as const
@@ -65,6 +67,8 @@ export interface Settings {
   readonly workflowBundle: string | undefined
   readonly http: { readonly host: string; readonly port: number }
   readonly reconcileSeconds: number
+  /** Absent: everybody's services. */
+  readonly reconcileUsers: ReadonlySet<string> | undefined
   readonly shutdownSeconds: number
   readonly activitySlots: number
 }
@@ -109,6 +113,15 @@ const payloadKeysOf = (reader: Reader): TemporalSettings["payloadKeys"] => {
       error instanceof Error ? `(${error.message})` : "is not right"
     )
   }
+}
+
+const usersOf = (reader: Reader): Settings["reconcileUsers"] => {
+  const text = reader.optional("MCPDEPLOY_RECONCILE_USERS")
+  if (text === undefined) return undefined
+  const users = text.split(",").map((user) => user.trim())
+  return users.every(Schema.is(UserId))
+    ? new Set(users)
+    : reader.wrong("MCPDEPLOY_RECONCILE_USERS", "is not right")
 }
 
 /** Checks what can be known of a client certificate before it is used. */
@@ -196,6 +209,7 @@ export const readSettings = Effect.fn("readSettings")(function* (environment: En
       port: reader.integer("MCPDEPLOY_HTTP_PORT", 8080, 0, 65_535)
     },
     reconcileSeconds: reader.integer("MCPDEPLOY_RECONCILE_SECONDS", 300, 0, 86_400),
+    reconcileUsers: usersOf(reader),
     shutdownSeconds: reader.integer("MCPDEPLOY_SHUTDOWN_SECONDS", 20, 1, 600),
     activitySlots: reader.integer("MCPDEPLOY_ACTIVITY_SLOTS", 1000, 1, 10_000)
   }

@@ -1,7 +1,7 @@
 /** A deployer-worker process on a real Temporal dev server and the region that `MCPDEPLOY_TEST_REGION` names. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { randomBytes } from "node:crypto"
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { get } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -9,34 +9,12 @@ import type { DeployClient } from "@mcpdeploy/temporal-contract/client"
 import { dataConverter, parsePayloadKeys } from "@mcpdeploy/temporal-contract/codec"
 import { contractVersion, type Push, type PushRecord } from "@mcpdeploy/temporal-contract/contract"
 import type { DeployRequest, ServiceTarget } from "@mcpdeploy/temporal-contract/data"
-import { missingProgram, temporalProgram } from "@mcpdeploy/temporal-adapter/testing/DevServer"
 import { workflowsPath } from "@mcpdeploy/temporal-adapter/workflows/Location"
-import { RegionEndpoints } from "@mcpdeploy/local-region/RegionState"
 import { Client, Connection } from "@temporalio/client"
-import { bundleWorkflowCode } from "@temporalio/worker"
-import * as Schema from "effect/Schema"
-import { describe } from "vitest"
+import { bundleWorkflowCode, DefaultLogger } from "@temporalio/worker"
+import { region, user } from "./Region.ts"
 
 const root = new URL("../../../..", import.meta.url).pathname
-const regionFile = process.env["MCPDEPLOY_TEST_REGION"]
-
-/** Describes tests that need a region and a dev server; without them they are skipped, and say why. */
-export const describeOnRegion = (name: string, tests: () => void): void => {
-  const missing =
-    regionFile === undefined
-      ? "MCPDEPLOY_TEST_REGION names no region"
-      : temporalProgram() === undefined
-        ? missingProgram
-        : undefined
-  if (missing === undefined) describe(name, tests)
-  else describe.skip(`${name} (SKIPPED: ${missing})`, tests)
-}
-
-export const region = () =>
-  Schema.decodeSync(Schema.fromJsonString(RegionEndpoints))(readFileSync(regionFile ?? "", "utf8"))
-
-export const unique = (): string => randomBytes(4).toString("hex")
-
 export const payloadKeys = `test:${randomBytes(32).toString("base64")}`
 
 /** A folder with what all workers of a test file share: the region file, the workflow bundle, the checkouts. */
@@ -48,17 +26,24 @@ export class Shared {
 
   static async make(): Promise<Shared> {
     const shared = new Shared()
-    const { buildkit, ingress, kubeconfig, registry } = region()
+    const { acme, buildkit, ingress, kubeconfig, registry } = region()
+    const domains = acme && {
+      issuer: acme.issuer,
+      cnameTarget: acme.cnameTarget,
+      loadBalancerAddresses: [acme.loadBalancer],
+      nameServers: [acme.nameServer],
+      tlsEndpoint: new URL(ingress.https).host
+    }
     writeFileSync(
       shared.region,
       JSON.stringify({
-        cluster: { kubeconfig, platformDomain: "localhost", ingressEndpoint: ingress.http },
+        cluster: { kubeconfig, platformDomain: "localhost", ingressEndpoint: ingress.http, domains },
         buildkit,
         registry: { endpoint: registry.endpoint },
         git: { allowFile: true }
       })
     )
-    const { code } = await bundleWorkflowCode({ workflowsPath })
+    const { code } = await bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger("WARN") })
     writeFileSync(shared.bundle, code)
     return shared
   }
@@ -81,7 +66,8 @@ const environmentOf = (shared: Shared, address: string, taskQueue: string): Envi
   MCPDEPLOY_BUILD_SECRET_KEY: "0123456789abcdef0123456789abcdef",
   MCPDEPLOY_HTTP_HOST: "127.0.0.1",
   MCPDEPLOY_HTTP_PORT: "0",
-  MCPDEPLOY_RECONCILE_SECONDS: "0"
+  MCPDEPLOY_RECONCILE_SECONDS: "0",
+  MCPDEPLOY_RECONCILE_USERS: user
 })
 
 /** A deployer-worker in a process of its own. */
@@ -158,9 +144,10 @@ export class Repository {
   }
   /** busybox serves one file. `slow` makes the build take as many seconds. */
   commitApp(text: string, slow = 0): string {
+    // The first process of a container gets no signal that it does not ask for.
+    const command = ["sh", "-c", "trap 'exit 0' TERM; httpd -f -p $PORT -h /www & wait"]
     const lines = ["FROM busybox", "COPY index.html /www/index.html", `RUN sleep ${slow}`]
-    const command = 'CMD ["sh", "-c", "exec httpd -f -p $PORT -h /www"]'
-    writeFileSync(join(this.path, "Dockerfile"), [...lines, command, ""].join("\n"))
+    writeFileSync(join(this.path, "Dockerfile"), `${lines.join("\n")}\nCMD ${JSON.stringify(command)}\n`)
     writeFileSync(join(this.path, "index.html"), `${text}\n`)
     return this.#commit()
   }
@@ -177,11 +164,6 @@ export class Repository {
     rmSync(this.path, { recursive: true, force: true })
   }
 }
-
-export const targetOf = (project: string, service = "web"): ServiceTarget => ({
-  owner: { user: "e2e", project },
-  service
-})
 
 export const requestOf = (
   { owner, service }: ServiceTarget,
