@@ -7,6 +7,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { remove, rollback } from "./commands/Change.ts"
 import { deploy, plan } from "./commands/Deploy.ts"
+import { doctor } from "./commands/Doctor.ts"
 import { domain } from "./commands/Domain.ts"
 import { history, logs, status } from "./commands/Inspect.ts"
 import { local } from "./commands/Local.ts"
@@ -24,7 +25,19 @@ const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
 }
 
 root.pipe(
-  Command.withSubcommands([deploy, plan, status, logs, history, rollback, remove, domain, mirror, local]),
+  Command.withSubcommands([
+    deploy,
+    plan,
+    status,
+    logs,
+    history,
+    rollback,
+    remove,
+    domain,
+    mirror,
+    doctor,
+    local
+  ]),
   Command.run({ version: packageJson.version }),
   Effect.tapError((error) =>
     Effect.sync(() => {

@@ -181,6 +181,7 @@ class Bars {
 }
 
 /** Text from a customer's build or app, without what would move the cursor or recolour the terminal. */
-const printable = (text: string): string => text.replaceAll(/[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g, "")
+export const printable = (text: string): string =>
+  text.replaceAll(/[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g, "")
 
 export const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`

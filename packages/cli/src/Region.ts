@@ -151,6 +151,21 @@ export const pipelineLayer = Layer.unwrap(
   })
 ).pipe(Layer.provideMerge(secretStore))
 
+/** What is wrong with the region. */
+export const findings = Effect.gen(function* () {
+  const file = yield* regionFile
+  const [{ partsOf }, { examine }] = yield* Effect.promise(() =>
+    Promise.all([
+      import("@mcpdeploy/provider-k3s/K3sRegion"),
+      import("@mcpdeploy/provider-k3s/doctor/Doctor")
+    ])
+  )
+  return yield* examine({
+    ...(yield* usage(partsOf(file))),
+    ...(file.gitea === undefined ? {} : { gitea: file.gitea.url })
+  })
+}).pipe(Effect.provide(secretStore))
+
 /** Gitea's mirrors. */
 export const mirrorLayer = Layer.unwrap(
   Effect.gen(function* () {

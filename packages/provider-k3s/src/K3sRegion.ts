@@ -57,12 +57,8 @@ export interface RegionProcess {
 const defaultConcurrency = 4
 const defaultBuildTimeoutSeconds = 1800
 
-/** The layer of the region that a file describes. Fails when a file or secret that it names cannot be read. */
-export const regionOf = Effect.fn("regionOf")(function* (
-  file: RegionFile,
-  { buildSecretKey, gitCacheFolder }: RegionProcess
-) {
-  const { buildkit, cluster, git, registry } = file
+/** The region's parts with the secrets and certificates that its file names. Fails when one cannot be read. */
+export const partsOf = Effect.fn("partsOf")(function* ({ buildkit, cluster, registry }: RegionFile) {
   const fs = yield* FileSystem.FileSystem
   const secrets = yield* SecretStore
   const credentials =
@@ -81,16 +77,29 @@ export const regionOf = Effect.fn("regionOf")(function* (
             ? {}
             : { key: Redacted.make(yield* fs.readFileString(buildkit.tls.key)) })
         }
-  return regionLayer({
+  return {
     cluster: new RegionConfig(cluster),
+    buildkit: { address: buildkit.address, ...(tls === undefined ? {} : { tls }) },
+    registry: { url: registry.endpoint, ...(credentials === undefined ? {} : { credentials }) }
+  }
+})
+
+/** The layer of the region that a file describes. Fails when a file or secret that it names cannot be read. */
+export const regionOf = Effect.fn("regionOf")(function* (
+  file: RegionFile,
+  { buildSecretKey, gitCacheFolder }: RegionProcess
+) {
+  const { buildkit, cluster, registry } = yield* partsOf(file)
+  const { credentials } = registry
+  return regionLayer({
+    cluster,
     buildkit: {
-      address: buildkit.address,
-      concurrency: buildkit.concurrency ?? defaultConcurrency,
-      registryAuth: (host) => Effect.succeed(host === internalRegistry ? credentials : undefined),
-      ...(tls === undefined ? {} : { tls })
+      ...buildkit,
+      concurrency: file.buildkit.concurrency ?? defaultConcurrency,
+      registryAuth: (host) => Effect.succeed(host === internalRegistry ? credentials : undefined)
     },
-    git: { ...git, cacheFolder: gitCacheFolder },
-    registry: { url: registry.endpoint, ...(credentials === undefined ? {} : { credentials }) },
+    git: { ...file.git, cacheFolder: gitCacheFolder },
+    registry,
     pipeline: { buildTimeoutSeconds: defaultBuildTimeoutSeconds, buildSecretKey }
   })
 })
