@@ -16,13 +16,14 @@ import {
   type RepositoryPath,
   RepositoryUrl
 } from "./domain/Source.ts"
+import type { CommitChanges } from "./git/CommitChanges.ts"
 import { GitReason, RootDirectoryUnusable } from "./git/GitReason.ts"
 
 export * from "./git/GitReason.ts"
 
 /** Why a ref could not be resolved or a commit could not be had. */
 export class GitSourceError extends Schema.TaggedError<GitSourceError>()("GitSourceError", {
-  operation: Schema.Literals(["resolve", "checkout"]),
+  operation: Schema.Literals(["resolve", "compare", "checkout"]),
   url: RepositoryUrl,
   reason: GitReason
 }) {
@@ -56,6 +57,12 @@ export class GitSource extends Context.Service<
     readonly branches: (
       repository: GitRepository
     ) => Effect.Effect<ReadonlyMap<string, CommitSha>, GitSourceError>
+    /** What a commit says, and the paths in which it differs from `from`, where the host still has that one. */
+    readonly changes: (
+      repository: GitRepository,
+      from: CommitSha | undefined,
+      commit: CommitSha
+    ) => Effect.Effect<CommitChanges, GitSourceError>
     /** The files of a commit, fetched only when they are not there yet. */
     readonly checkout: (
       repository: GitRepository,

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
-import { DeployRequest } from "@mcpdeploy/core/domain/DeployRequest"
+import { DeployRequest, TriggerSpec } from "@mcpdeploy/core/domain/DeployRequest"
 import { Receipt } from "@mcpdeploy/core/domain/Receipt"
 import { CommitSha, RepositoryUrl } from "@mcpdeploy/core/domain/Source"
 import { GitSource, GitSourceError, HostUnreachable } from "@mcpdeploy/core/GitSource"
@@ -14,6 +14,8 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
+
+const changed = { message: "change", paths: ["web/index.html"] }
 
 const sha = (digit: string) => CommitSha.make(digit.repeat(40))
 const [a, b] = [sha("a"), sha("b")]
@@ -102,13 +104,25 @@ describe("what is submitted", () => {
 
 describe("Reconciler", () => {
   /** Hosts that answer 429, the questions asked, and the pushes submitted. */
-  const setup = (requests: ReadonlyArray<DeployRequest>, busy: ReadonlySet<string> = new Set()) => {
+  const setup = (
+    requests: ReadonlyArray<DeployRequest>,
+    {
+      busy = new Set(),
+      changes = Effect.succeed(changed),
+      users
+    }: {
+      readonly busy?: ReadonlySet<string>
+      readonly changes?: ReturnType<GitSource["Service"]["changes"]>
+      readonly users?: ReadonlySet<string>
+    } = {}
+  ) => {
     const asked: Array<string> = []
     const pushes: Array<Push> = []
     const services = Layer.mergeAll(
       Layer.mock(ServiceCatalog, { all: Effect.succeed(requests) }),
       Layer.mock(ClusterApplier, { history: () => Effect.succeed([receiptOf(a, 1)]) }),
       Layer.mock(GitSource, {
+        changes: () => changes,
         branches: ({ url }) => {
           asked.push(url)
           return busy.has(new URL(url).host)
@@ -127,7 +141,11 @@ describe("Reconciler", () => {
         submit: (_target, push) => Effect.sync(() => void pushes.push(push))
       })
     )
-    return { asked, pushes, layer: Reconciler.layer().pipe(Layer.provide(services)) }
+    return {
+      asked,
+      pushes,
+      layer: Reconciler.layer(users === undefined ? {} : { users }).pipe(Layer.provide(services))
+    }
   }
   const round = Effect.gen(function* () {
     const fiber = yield* Effect.forkChild(Reconciler.use(({ reconcile }) => reconcile))
@@ -151,6 +169,7 @@ describe("Reconciler", () => {
           services: 3,
           repositories: 2,
           submitted: ["ann/shop/api", "ann/shop/other", "ann/shop/web"],
+          filtered: [],
           failures: [],
           resting: []
         }
@@ -164,6 +183,51 @@ describe("Reconciler", () => {
     })
   )
 
+  it.effect("compares only the services of the users that it is told to", () =>
+    Effect.gen(function* () {
+      const requests = [requestAt(1, "web")]
+      yield* TestClock.adjust("5 seconds")
+      for (const [users, services] of [
+        [new Set(["ann"]), 1],
+        [new Set(["bob"]), 0]
+      ] as const)
+        assert.strictEqual(
+          (yield* round.pipe(Effect.provide(setup(requests, { users }).layer))).services,
+          services
+        )
+    })
+  )
+
+  it.effect("a lost push deploys nothing where one that came would not", () =>
+    Effect.gen(function* () {
+      const ofPaths = new DeployRequest({
+        ...requestAt(1),
+        trigger: new TriggerSpec({ paths: ["docs/"] })
+      })
+      const unknown = new GitSourceError({
+        operation: "compare",
+        url: RepositoryUrl.make("https://git.example/o/app"),
+        reason: new HostUnreachable({ detail: "no" })
+      })
+      yield* TestClock.adjust("5 seconds")
+      for (const [request, changes, expected] of [
+        [requestAt(1), Effect.succeed(changed), "Deploy"],
+        [requestAt(1), Effect.succeed({ ...changed, message: "typo [skip ci]" }), "Filtered"],
+        [ofPaths, Effect.succeed(changed), "Filtered"],
+        [ofPaths, Effect.succeed({ ...changed, paths: ["docs/a.md"] }), "Deploy"],
+        [ofPaths, Effect.fail(unknown), "Deploy"]
+      ] as const) {
+        const { layer, pushes } = setup([request], { changes })
+        const report = yield* round.pipe(Effect.provide(layer))
+        assert.deepStrictEqual(
+          pushes.map(({ action }) => action._tag),
+          [expected]
+        )
+        assert.lengthOf(report.filtered, expected === "Filtered" ? 1 : 0)
+      }
+    })
+  )
+
   it.effect("a host that answers 429 is left alone, longer each time, and stops no other", () =>
     Effect.gen(function* () {
       const { asked, layer } = setup(
@@ -172,7 +236,7 @@ describe("Reconciler", () => {
           requestAt(1, "two", "https://busy.example/o/2"),
           requestAt(1, "three", "https://git.example/o/3")
         ],
-        new Set(["busy.example"])
+        { busy: new Set(["busy.example"]) }
       )
       const questions = () => asked.filter((url) => url.includes("busy")).length
       yield* Effect.gen(function* () {

@@ -9,15 +9,20 @@ import { git, type GitSettings } from "./GitCommand.ts"
 import { refusesBareCommit, saysDiskFull } from "./GitFailure.ts"
 import { CommitNotFound, DiskFull, GitFailed, type GitReason, RepositoryTooLarge } from "./GitReason.ts"
 
-export interface FetchTarget {
+/** Where objects are fetched to. */
+export interface ObjectTarget {
   readonly settings: GitSettings
   readonly commit: CommitSha
   /** A folder that does not exist yet: git's own data while fetching. The caller removes it. */
   readonly gitDir: string
-  /** An existing folder, for the commit's files. */
-  readonly files: string
   readonly limits: TreeLimits
   /** An open file whose lock git holds as long as it runs. */
+  readonly lock?: number
+}
+
+export interface FetchTarget extends ObjectTarget {
+  /** An existing folder, for the commit's files. */
+  readonly files: string
   readonly lock: number
 }
 
@@ -43,7 +48,7 @@ const progressPattern = /([A-Z][a-z]+ [a-z]+):\s+(\d{1,3})% \(/g
 
 /** Runs a call of git that writes to `gitDir`, reports its progress, and ends it when it writes too much. */
 const watched = (
-  target: FetchTarget,
+  target: ObjectTarget & { readonly files?: string },
   args: ReadonlyArray<string>,
   reasonOf?: (stderr: string) => GitReason | undefined
 ) => {
@@ -52,8 +57,8 @@ const watched = (
     settings: target.settings,
     args,
     gitDir: target.gitDir,
-    workTree: target.files,
-    lock: target.lock,
+    ...(target.files === undefined ? {} : { workTree: target.files }),
+    ...(target.lock === undefined ? {} : { lock: target.lock }),
     ...(reasonOf === undefined ? {} : { reasonOf }),
     onStderr: (text) => {
       for (const [, message = "", percent] of text.matchAll(progressPattern))
@@ -73,7 +78,7 @@ const watched = (
   return Effect.raceFirst(call, watch)
 }
 
-const fetch = (target: FetchTarget, options: ReadonlyArray<string>, refspecs: ReadonlyArray<string>) =>
+const fetch = (target: ObjectTarget, options: ReadonlyArray<string>, refspecs: ReadonlyArray<string>) =>
   watched(
     target,
     [
@@ -101,7 +106,12 @@ const makeGitDir = async (gitDir: string): Promise<void> => {
   await writeFile(join(gitDir, "HEAD"), "ref: refs/heads/main\n")
 }
 
-const fetchObjects = Effect.fnUntraced(function* (target: FetchTarget): Effect.fn.Return<void, GitReason> {
+/** Fetches commits by their names. */
+export const fetchCommits = Effect.fnUntraced(function* (
+  target: ObjectTarget,
+  options: ReadonlyArray<string>,
+  commits: ReadonlyArray<CommitSha>
+): Effect.fn.Return<void, GitReason> {
   yield* Effect.tryPromise({
     try: () => makeGitDir(target.gitDir),
     catch: (error) =>
@@ -109,10 +119,13 @@ const fetchObjects = Effect.fnUntraced(function* (target: FetchTarget): Effect.f
         ? new DiskFull({ folder: target.settings.home })
         : new GitFailed({ detail: String(error) })
   })
-  yield* fetch(target, ["--depth=1"], [target.commit]).pipe(
+  yield* fetch(target, ["--depth=1", ...options], commits)
+})
+
+const fetchObjects = (target: FetchTarget): Effect.Effect<void, GitReason> =>
+  fetchCommits(target, [], [target.commit]).pipe(
     Effect.catchTag("CommitNotFound", () => fetch(target, [], everything))
   )
-})
 
 /** Leaves the commit's files in `files`, submodules as empty folders. Fails within the limits, never beyond them. */
 export const fetchCommit = Effect.fnUntraced(function* (

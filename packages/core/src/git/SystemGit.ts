@@ -2,15 +2,16 @@
 import { createHash } from "node:crypto"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
-import type * as FileSystem from "effect/FileSystem"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type { GitRepository } from "../domain/Source.ts"
 import { Checkout, GitSource, GitSourceError } from "../GitSource.ts"
 import { SecretStore } from "../SecretStore.ts"
 import * as CheckoutCache from "./CheckoutCache.ts"
+import { commitChanges } from "./CommitChanges.ts"
 import { fetchCommit, type FetchTarget } from "./FetchCommit.ts"
 import { checkGitVersion, type GitSettings } from "./GitCommand.ts"
-import { GitTimedOut, type GitReason, RepositoryMoved } from "./GitReason.ts"
+import { GitFailed, GitTimedOut, type GitReason, RepositoryMoved } from "./GitReason.ts"
 import { checkHost } from "./HostPolicy.ts"
 import { fetchLfsObjects } from "./Lfs.ts"
 import { isCommitSha, listBranches, resolveRef } from "./ResolveRef.ts"
@@ -36,6 +37,8 @@ export interface SystemGitConfig {
   readonly timeoutSeconds?: number
   /** Seconds to resolve a ref; 30 when absent. */
   readonly resolveTimeoutSeconds?: number
+  /** Seconds to compare two commits; 60 when absent. */
+  readonly compareTimeoutSeconds?: number
   /** Bytes on disk from which on unused checkouts are removed, least recently used first; 10 GiB when absent. */
   readonly maxCacheBytes?: number
   /** PEM file with the authorities that git trusts, instead of the system's. */
@@ -69,6 +72,7 @@ export const layer = (
   Layer.effect(
     GitSource,
     Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
       const secrets = yield* SecretStore
       const path = config.path ?? process.env["PATH"] ?? ""
       const limits = {
@@ -123,6 +127,7 @@ export const layer = (
         })
 
       const resolveWithin = config.resolveTimeoutSeconds ?? 30
+      const compareWithin = config.compareTimeoutSeconds ?? 60
       const checkoutWithin = config.timeoutSeconds ?? 600
 
       // Remnants of killed processes take space and nothing else: a failure to remove them stops nobody.
@@ -149,6 +154,23 @@ export const layer = (
           within(resolveWithin),
           (effect, { url }) =>
             Effect.mapError(effect, (reason) => new GitSourceError({ operation: "resolve", url, reason }))
+        ),
+        changes: Effect.fn("GitSource.changes")(
+          function* (repository, from, commit) {
+            const settings = yield* settingsFor(repository)
+            return yield* followingSuffix(
+              settings,
+              Effect.fnUntraced(function* (settings) {
+                const folder = yield* fs
+                  .makeTempDirectoryScoped({ prefix: "mcpdeploy-compare-" })
+                  .pipe(Effect.mapError(({ message }) => new GitFailed({ detail: message })))
+                return yield* commitChanges({ settings, commit, gitDir: join(folder, "git"), limits }, from)
+              }, Effect.scoped)
+            )
+          },
+          within(compareWithin),
+          (effect, { url }) =>
+            Effect.mapError(effect, (reason) => new GitSourceError({ operation: "compare", url, reason }))
         ),
         checkout: Effect.fn("GitSource.checkout")(
           function* (repository, commit) {

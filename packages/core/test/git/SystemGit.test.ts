@@ -79,6 +79,32 @@ describe("resolve", () => {
     })
   )
 
+  it.live(
+    "names what a commit says and changes, from trees alone, as far as the host knows the other one",
+    () =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const path = join(folder, "repos", "app.git")
+        const { commit: first } = makeRepository(path, { "a b/é": "1", kept: "1" })
+        const second = commitFiles(path, { "a b/é": "2", kept: "1" })
+        const third = commitFiles(path, { kept: "1", "c/d": "3" })
+        gitIn(path, "config", "uploadpack.allowFilter", "true")
+        const server = yield* gitServer({ root: join(folder, "repos") })
+        const git = yield* makeGitSource({ cacheFolder: join(folder, "cache") })
+        const repository = repositoryAt(`${server.url}/app.git`)
+        const message = gitIn(path, "log", "-1", "--format=%B", third).trim()
+        assert.deepStrictEqual(yield* git.changes(repository, sha(first), sha(third)), {
+          message,
+          paths: ["a b/é", "c/d"]
+        })
+        assert.deepStrictEqual((yield* git.changes(repository, sha(second), sha(second))).paths, [])
+        assert.deepStrictEqual(yield* git.changes(repository, undefined, sha(third)), { message })
+        assert.deepStrictEqual(yield* git.changes(repository, sha("f".repeat(40)), sha(third)), { message })
+        const error = yield* Effect.flip(git.changes(repository, undefined, sha("f".repeat(40))))
+        assert.strictEqual(error.reason._tag, "CommitNotFound")
+      })
+  )
+
   it.live("returns a full sha without asking the host", () =>
     Effect.gen(function* () {
       const folder = yield* temporaryFolder

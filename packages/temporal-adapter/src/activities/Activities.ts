@@ -39,11 +39,12 @@ const releaseDomains = Effect.fnUntraced(function* (owner: Owner, service?: Serv
   )
 })
 
-/** Its hosts go first: what leads users to it, and what would be left of it. */
+/** Its hosts go first: what leads users to it. Once more after it: an `add` that was under way may have claimed one. */
 const deleteService = Effect.fnUntraced(function* ({ target }: typeof DeleteServiceInput.Type) {
   const cluster = yield* ClusterApplier
   yield* releaseDomains(target.owner, target)
   yield* cluster.delete(target)
+  yield* releaseDomains(target.owner, target)
 })
 
 /** A project with services is refused, and keeps their hosts. */

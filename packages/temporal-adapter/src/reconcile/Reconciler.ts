@@ -7,8 +7,10 @@
  */
 import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import { DeployRequest, Generation } from "@mcpdeploy/core/domain/DeployRequest"
+import type { Receipt } from "@mcpdeploy/core/domain/Receipt"
 import type { CommitSha, GitRepository } from "@mcpdeploy/core/domain/Source"
 import { GitSource } from "@mcpdeploy/core/GitSource"
+import { filterPush } from "@mcpdeploy/core/pipeline/PushFilter"
 import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
 import { contractVersion, type Push } from "@mcpdeploy/temporal-contract/contract"
 import * as Clock from "effect/Clock"
@@ -26,6 +28,8 @@ export const ReconcileReport = Schema.Struct({
   repositories: Schema.Int,
   /** Keys of the services for which a push was submitted. */
   submitted: Schema.Array(Schema.String),
+  /** Of these, the services whose lost push deploys nothing: `[skip ci]`, or none of their paths changed. */
+  filtered: Schema.Array(Schema.String),
   /** What could not be compared, and why. */
   failures: Schema.Array(Schema.Struct({ about: Schema.String, message: Schema.String })),
   /** Hosts that are left alone for now. */
@@ -51,6 +55,12 @@ const longestRestMs = 3_600_000
 interface Rest {
   readonly until: number
   readonly ms: number
+}
+
+const nothing: Pick<ReconcileReport, "failures" | "filtered" | "submitted"> = {
+  submitted: [],
+  filtered: [],
+  failures: []
 }
 
 /** The services that can be compared by one question. */
@@ -102,14 +112,31 @@ const make = Effect.fnUntraced(function* ({
   const queue = yield* PushQueue
   const rests = new Map<string, Rest>()
 
-  /** Whether a push was submitted for the service. */
+  /** Why a push that was lost deploys nothing. A host that does not say what is in it (any more) filters nothing. */
+  const filterOf = (
+    { source, target, trigger }: DeployRequest,
+    head: CommitSha,
+    receipts: ReadonlyArray<Receipt>
+  ) => {
+    const deployed = receipts.find(({ rollback }) => rollback !== true)
+    return git.changes(source.repository, deployed?.commit, head).pipe(
+      Effect.map((changes) => filterPush(trigger, changes)),
+      Effect.catch((error) =>
+        Effect.as(Effect.logWarning(`deploying ${target} unfiltered: ${error.message}`), undefined)
+      )
+    )
+  }
+
+  /** What was submitted for the service. */
   const compare = Effect.fnUntraced(function* (request: DeployRequest, head: CommitSha, askedAt: number) {
     const { target } = request
     const [receipts, records] = yield* Effect.all([cluster.history(target), queue.records(target)], {
       concurrency: "unbounded"
     })
     const decision = decide({ head, askedAt, request, receipts, records })
-    if (decision._tag === "UpToDate") return false
+    if (decision._tag === "UpToDate") return undefined
+    // A push that is tried again has passed the filters.
+    const filtered = decision.receivedAt === undefined ? yield* filterOf(request, head, receipts) : undefined
     const generation = Generation.make(askedAt)
     const push: Push = {
       version: contractVersion,
@@ -118,13 +145,16 @@ const make = Effect.fnUntraced(function* ({
       commit: head,
       origin: "reconcile",
       receivedAt: decision.receivedAt ?? DateTime.formatIso(yield* DateTime.now),
-      action: {
-        _tag: "Deploy",
-        request: yield* Effect.orDie(encodeRequest(new DeployRequest({ ...request, generation })))
-      }
+      action:
+        filtered === undefined
+          ? {
+              _tag: "Deploy",
+              request: yield* Effect.orDie(encodeRequest(new DeployRequest({ ...request, generation })))
+            }
+          : { _tag: "Filtered", ...filtered }
     }
     yield* queue.submit(target, push)
-    return true
+    return push.action._tag
   })
 
   const compareGroup = Effect.fnUntraced(function* ({ repository, requests }: Group) {
@@ -132,19 +162,22 @@ const make = Effect.fnUntraced(function* ({
     const heads = yield* git.branches(repository)
     return yield* Effect.forEach(requests, (request) => {
       const head = heads.get(branchOf(request.source.ref) ?? "")
-      const submitted = head === undefined ? Effect.succeed(false) : compare(request, head, askedAt)
+      const { key } = request.target
+      const submitted = head === undefined ? Effect.undefined : compare(request, head, askedAt)
       return submitted.pipe(
-        Effect.map((done) => ({ submitted: done ? [request.target.key] : [], failures: [] })),
-        Effect.catch(({ message }) =>
-          Effect.succeed({ submitted: [], failures: [{ about: request.target.key, message }] })
-        )
+        Effect.map((action) => ({
+          ...nothing,
+          submitted: action === undefined ? [] : [key],
+          filtered: action === "Filtered" ? [key] : []
+        })),
+        Effect.catch(({ message }) => Effect.succeed({ ...nothing, failures: [{ about: key, message }] }))
       )
     })
   })
 
   /** The groups of one host, one after the other, until it fails. */
   const compareHost = Effect.fnUntraced(function* (host: string, groups: ReadonlyArray<Group>) {
-    const found: Array<Pick<ReconcileReport, "failures" | "submitted">> = []
+    const found: Array<typeof nothing> = []
     const rest = rests.get(host)
     if (rest !== undefined && rest.until > (yield* Clock.currentTimeMillis)) return found
     for (const group of groups) {
@@ -156,7 +189,7 @@ const make = Effect.fnUntraced(function* ({
         }),
         Effect.catch(
           Effect.fnUntraced(function* ({ message, retryable }) {
-            found.push({ submitted: [], failures: [{ about: group.repository.url, message }] })
+            found.push({ ...nothing, failures: [{ about: group.repository.url, message }] })
             if (!retryable) return false
             const ms = Math.min(rest === undefined ? restMs : rest.ms * 2, longestRestMs)
             rests.set(host, { ms, until: (yield* Clock.currentTimeMillis) + ms })
@@ -189,15 +222,16 @@ const make = Effect.fnUntraced(function* ({
       services: requests.length,
       repositories: groups.length,
       submitted: results.flatMap(({ submitted }) => submitted),
+      filtered: results.flatMap(({ filtered }) => filtered),
       failures: results.flatMap(({ failures }) => failures),
       resting: [...rests].filter(([, { until }]) => until > now).map(([host]) => host)
     }
   }).pipe(
     Effect.catch(({ message }) =>
       Effect.succeed({
+        ...nothing,
         services: 0,
         repositories: 0,
-        submitted: [],
         failures: [{ about: "the catalog", message }],
         resting: []
       })

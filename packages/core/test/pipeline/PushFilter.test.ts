@@ -1,0 +1,31 @@
+import { assert, describe, it } from "@effect/vitest"
+import { TriggerSpec } from "@mcpdeploy/core/domain/DeployRequest"
+import { filterPush } from "@mcpdeploy/core/pipeline/PushFilter"
+
+const only = (...paths: [string, ...ReadonlyArray<string>]) => new TriggerSpec({ paths })
+const changed = (...paths: ReadonlyArray<string>) => ({ message: "change", paths })
+
+describe("filterPush", () => {
+  const cases = {
+    "no trigger": [undefined, changed("a"), undefined],
+    "a trigger that is off": [new TriggerSpec({ enabled: false }), changed("a"), "disabled"],
+    "a folder's file": [only("web/"), changed("docs/a", "web/b/c"), undefined],
+    "another folder's file": [only("web/"), changed("docs/a", "myweb/b"), "paths"],
+    "a glob": [only("/web/**/*.ts"), changed("web/a/b.ts"), undefined],
+    "a glob that does not match": [only("/web/**/*.ts"), changed("a/web/b.ts"), "paths"],
+    "a path taken out again": [only("web/**", "!web/**/*.md"), changed("web/README.md"), "paths"],
+    "other letter case": [only("web/"), changed("Web/a"), "paths"],
+    "nothing changed": [only("web/"), changed(), "paths"],
+    "paths that are not known": [only("web/"), { message: "change" }, undefined],
+    "odd paths": [only("web/"), changed("/web/a", "../web/b", ""), "paths"],
+    "a mark in the message": [undefined, { message: "typo [CI skip]\n\nmore" }, "skip-ci"],
+    "a mark in the body": [undefined, { message: "typo\n\n[skip actions]" }, "skip-ci"],
+    "a trailer": [undefined, { message: "typo\n\nskip-checks: true" }, "skip-ci"],
+    "words that are no mark": [undefined, { message: "skip ci; skip-checks: true later" }, undefined]
+  } as const
+  for (const [name, [trigger, changes, rule]] of Object.entries(cases)) {
+    it(`${rule === undefined ? "deploys" : `${rule}:`} ${name}`, () => {
+      assert.strictEqual(filterPush(trigger, changes)?.rule, rule)
+    })
+  }
+})
