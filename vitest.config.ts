@@ -4,9 +4,11 @@ export default defineConfig({
   test: {
     projects: [
       "examples/product-plane",
+      "packages/attacks",
       "packages/cli",
       "packages/core",
       "packages/local-region",
+      "packages/provider-cloudflare",
       "packages/provider-gitea",
       "packages/provider-k3s",
       "packages/temporal-adapter",

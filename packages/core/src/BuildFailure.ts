@@ -107,14 +107,16 @@ export class BaseImageUnavailable extends Schema.TaggedError<BaseImageUnavailabl
   }
 }
 
-/** The Dockerfile asks for something that belongs to someone else. */
+/** The Dockerfile asks for something that belongs to someone else, or for a git repository. */
 export class SourceForbidden extends Schema.TaggedError<SourceForbidden>()("SourceForbidden", {
   location: Schema.optionalKey(DockerfileLocation),
   source: Schema.String
 }) {
   readonly retryable = false
   override get message(): string {
-    return `${at(this.location)}${this.source} must not be used: it belongs to another project, or to the platform itself`
+    return this.source.startsWith("git://")
+      ? `${at(this.location)}${this.source} must not be added: clone it in a RUN step, or make it a submodule of the repository`
+      : `${at(this.location)}${this.source} must not be used: it belongs to another project, or to the platform itself`
   }
 }
 

@@ -108,7 +108,7 @@ export const start = Effect.fn("Bundle.start")(function* (folder: DataFolder, to
   yield* fs.writeFileString(join(folder.configuration, "resolv.conf"), `nameserver ${Network.slirp.dns}\n`)
   yield* fs.writeFileString(
     join(folder.configuration, "hosts"),
-    `127.0.0.1 localhost ${Network.registryName.split(":")[0]}\n`
+    `127.0.0.1 localhost\n${Network.pods.node} ${Network.registryName.split(":")[0]}\n`
   )
   const pid = yield* Effect.sync(() => {
     const log = openSync(join(folder.logs, "supervisor.log"), "a")

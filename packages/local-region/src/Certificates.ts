@@ -34,6 +34,12 @@ const identities: ReadonlyArray<Identity> = [
   { name: "proxy", subject: "/CN=system:kube-proxy" },
   { name: "dns", subject: "/CN=system:coredns" },
   { name: "traefik", subject: "/CN=system:traefik" },
+  {
+    name: "registry",
+    subject: "/CN=registry",
+    addresses: [`DNS:${Network.registryName.split(":")[0]}`, `IP:${Network.builds.linkAddress}`]
+  },
+  { name: "buildkit", subject: "/CN=buildkit" },
   { name: "acme", subject: "/CN=acme", addresses: ["DNS:localhost", "IP:127.0.0.1"] },
   {
     name: "kubelet",

@@ -22,6 +22,8 @@ export interface ServerOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Runs in the machine's network instead of the bundle's; it ends with the bundle all the same. */
   readonly onMachine?: true
+  /** Runs in the network of builds. */
+  readonly inBuilds?: true
   /** Fails until the server serves. */
   readonly healthy: Effect.Effect<unknown, unknown, ChildProcessSpawner.ChildProcessSpawner>
   readonly deadline?: Duration.Input
@@ -39,10 +41,12 @@ export const start = Effect.fn("Server.start")(function* (options: ServerOptions
     Effect.flatMap(log.lastLines, (lastLines) =>
       Effect.fail(new ServerFailed({ server: options.name, detail, logFile: log.path, lastLines }))
     )
+  const network =
+    options.onMachine === true ? Network.onMachine : options.inBuilds === true ? Network.inBuilds : undefined
   const [command, args] =
-    options.onMachine === true
-      ? ["nsenter", [...Network.onMachine, options.command, ...options.args]]
-      : [options.command, options.args]
+    network === undefined
+      ? [options.command, options.args]
+      : ["nsenter", [...network, options.command, ...options.args]]
   const handle = yield* spawner
     .spawn(
       ChildProcess.make(command, args, {

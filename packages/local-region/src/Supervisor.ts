@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as Certificates from "./Certificates.ts"
 import { run } from "./Command.ts"
 import { type DataFolder, dataFolder } from "./DataFolder.ts"
 import * as Health from "./Health.ts"
@@ -67,6 +68,11 @@ const setUpNetwork = Effect.gen(function* () {
   yield* run("sh", ["-c", Network.setUp])
   yield* run("iptables-restore", ["--noflush"], { stdin: Network.firewall(settings.machineAddresses) })
   yield* run("ip6tables-restore", ["--noflush"], { stdin: Network.firewall6 })
+  const inBuilds = (command: string, args: ReadonlyArray<string>, stdin?: string) =>
+    run("nsenter", [...Network.inBuilds, command, ...args], stdin === undefined ? {} : { stdin })
+  yield* inBuilds("sh", ["-c", Network.setUpBuilds])
+  yield* inBuilds("iptables-restore", ["--noflush"], Network.buildsFirewall)
+  yield* inBuilds("ip6tables-restore", ["--noflush"], Network.buildsFirewall6)
   yield* Slirp.awaitEnd(folder.root).pipe(
     Effect.andThen(
       fail(new RegionEnded({ detail: `slirp4netns ended; see ${folder.logs}/slirp4netns.log` }))
@@ -93,12 +99,15 @@ const apiServerAccepts = Health.accepts({ host: "127.0.0.1", port: Network.guest
 
 const startAll = Effect.gen(function* () {
   const { folder, settings, report } = yield* Supervision
-  yield* setUpNetwork
+  yield* Effect.all([setUpNetwork, Certificates.ensure(folder.certificates)], {
+    concurrency: 2,
+    discard: true
+  })
   const builds = Effect.gen(function* () {
     yield* Effect.all(
       [
         settings.parts.registry ? Effect.andThen(Registry.start(), pushPause) : Effect.void,
-        settings.parts.buildkit ? BuildKit.start() : Effect.void
+        settings.parts.buildkit ? Effect.andThen(Registry.startForBuilds(), BuildKit.start()) : Effect.void
       ],
       { concurrency: 2 }
     )

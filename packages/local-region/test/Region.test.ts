@@ -288,8 +288,9 @@ const suite = (): void => {
                 `${each}:${port}`,
                 `${each}:${registry}`
               ]),
-              ...["10.42.0.1", "10.44.0.1", "10.0.2.100"].flatMap((each) => [
+              ...["10.42.0.1", "10.44.0.1", "10.45.0.1", "10.45.0.2", "10.0.2.100"].flatMap((each) => [
                 `${each}:5000`,
+                `${each}:5443`,
                 `${each}:6443`,
                 `${each}:80`
               ]),
@@ -298,13 +299,16 @@ const suite = (): void => {
               "169.254.169.254:80"
             ]
             const probes = forbidden.map(
-              (each) => `(timeout 2 nc -z ${each.replace(":", " ")} && echo "REACHED ${each}") &`
+              (each) => `(nc -w 2 ${each.replace(":", " ")} -e true && echo "REACHED ${each}") &`
             )
+            // Shows that a probe that gets through is seen.
+            const control = "nc -l -p 9 & sleep 1; nc -w 2 127.0.0.1 9 -e true && echo control"
             const output = buildOutput(
               endpoints,
-              `FROM busybox\nRUN ${probes.join(" ")} wait; grep nameserver /etc/resolv.conf; ip -o addr; echo probed\n`
+              `FROM busybox\nRUN ${control}; ${probes.join(" ")} wait; grep nameserver /etc/resolv.conf; ip -o addr; echo probed\n`
             )
             assert.include(output, "probed")
+            assert.match(output, /^#\d+ [\d.]+ control/m)
             assert.notMatch(output, /^#\d+ [\d.]+ REACHED/m)
             assert.include(output, "nameserver 10.0.2.3")
           }),

@@ -24,7 +24,7 @@ import { GrpcFailure } from "./GrpcFailure.ts"
 import { awaitEnd } from "./History.ts"
 import { BuildFollower } from "./Progress.ts"
 import { type RegistryCredentials, openSession } from "./Session.ts"
-import { newRef, solveRequest } from "./SolveRequest.ts"
+import { newRef, scopeOf, solveRequest } from "./SolveRequest.ts"
 
 /** How a daemon that hangs is noticed while it builds: it is asked something small, and must answer. */
 export interface Heartbeat {
@@ -146,13 +146,13 @@ export const runBuild = Effect.fnUntraced(function* (
   prefix: string
 ): Effect.fn.Return<Stream.Stream<BuildEvent, BuildFailureReason>, BuildFailureReason, Scope.Scope> {
   const { control, endpoint } = builder
-  const { image, secrets, timeoutSeconds } = request
+  const { secrets, timeoutSeconds } = request
   const ref = newRef(prefix)
   const session = yield* openSession(endpoint, {
     directories: { context: root, dockerfile: root },
     secrets,
     credentials: builder.credentials,
-    sharedKey: image.name
+    sharedKey: scopeOf(request)
   })
   const solver = yield* connect(endpoint)
   const follower = new BuildFollower()

@@ -63,7 +63,7 @@ export const layer = (config: BuildkitConfig): Layer.Layer<ImageBuilder, Builder
 
       const prepare = Effect.fn("ImageBuilder.build")(function* (request: BuildRequest) {
         const root = yield* resolveContext(request.context, request.dockerfile)
-        const prefix = refPrefix(request.image, request.buildKey)
+        const prefix = refPrefix(request)
         const finished = request.acceptFinished ? yield* finishedBuild(prefix) : Option.none()
         if (Option.isSome(finished)) {
           return Stream.succeed<BuildEvent>({ _tag: "Built", digest: finished.value, reused: true })

@@ -7,9 +7,19 @@ import type { ImageRef } from "../domain/Image.ts"
 import type { BuildRequest } from "../ImageBuilder.ts"
 import type { SolveRequestSchema } from "./gen/buildkit_pb.ts"
 
-/** Begins the refs of all attempts at one build: the same for the same image repository and key, and for no other. */
-export const refPrefix = (image: ImageRef, buildKey: string): string =>
-  createHash("sha256").update(`${image.name}\0${buildKey}`).digest("hex").slice(0, 40)
+/**
+ * Names what of the daemon belongs to one service: its cache mounts, its transferred files, its finished builds. The image's
+ * name alone does not: a namespace that was deleted can be made again by another customer (`a-b`+`c`, `a`+`b-c`).
+ */
+export const scopeOf = ({ image, tenant }: Pick<BuildRequest, "image" | "tenant">): string =>
+  `${tenant}/${image.name}`
+
+/** Begins the refs of all attempts at one build: the same for the same service and key, and for no other. */
+export const refPrefix = (request: Pick<BuildRequest, "buildKey" | "image" | "tenant">): string =>
+  createHash("sha256")
+    .update(`${scopeOf(request)}\0${request.buildKey}`)
+    .digest("hex")
+    .slice(0, 40)
 
 /** A ref is used once: the daemon refuses a second build under it while it remembers the first. */
 export const newRef = (prefix: string): string => `${prefix}.${randomBytes(6).toString("hex")}`
@@ -18,14 +28,36 @@ const cacheTag = "buildcache"
 
 const escapeRegex = (text: string): string => text.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&")
 
+/** Loopback, link-local with clouds' metadata, private and shared ranges as literals; names without a dot or for the cluster. */
+const platformAddresses = [
+  "localhost",
+  "[^.:/?#@\\[]+",
+  "[^:/?#@\\[]+[.](internal|local|localhost)",
+  "0*(0|10|127)([.][0-9]+){0,3}",
+  "0*100[.]0*(6[4-9]|[7-9][0-9]|1[01][0-9]|12[0-7])([.][0-9]+){1,2}",
+  "0*169[.]0*254([.][0-9]+){1,2}",
+  "0*172[.]0*(1[6-9]|2[0-9]|3[01])([.][0-9]+){1,2}",
+  "0*192[.]0*168([.][0-9]+){1,2}",
+  "\\[[^\\]]*\\]"
+].join("|")
+
 /** sourcepolicy.PolicyAction and MatchType. */
 const allow = 0
 const deny = 1
 const regex = 2
 
 /**
+ * The daemon keeps one cache for all. What a RUN step makes is found there by its command, its environment and its files,
+ * but not by its secrets: a stranger who repeats the step would get what a secret fetched. The host name of the step is part
+ * of what it is found by.
+ */
+const hostnameOf = (tenant: string): string => createHash("sha256").update(tenant).digest("hex").slice(0, 12)
+
+/**
  * One registry holds every tenant's images, and the daemon may read them all: a Dockerfile may only name those of its own
- * namespace. (What a RUN step reaches over the network is not decided here.)
+ * namespace. Git repositories are refused: the daemon serves a commit that it has to everybody, without credentials, from
+ * any URL. An `ADD https://…` is refused where its text shows that it leads to the platform; a name or a redirection can
+ * hide that, so the daemon's own network must not lead there either (README, "Fencing the daemon").
  */
 const sourcePolicy = (image: ImageRef) => {
   const rule = (action: number, identifier: string) => ({
@@ -35,9 +67,14 @@ const sourcePolicy = (image: ImageRef) => {
   return {
     version: 1n,
     rules: [
-      rule(deny, "^docker-image://[^/]+/dp-"),
+      rule(deny, "^[a-z+-]+://[^/]+/dp-"),
       rule(allow, `^docker-image://${escapeRegex(image.registry)}/${escapeRegex(image.namespace)}/`),
-      rule(deny, `^https?://${escapeRegex(image.registry)}(/|$)`)
+      rule(deny, "^git://"),
+      rule(
+        deny,
+        `(?i)^https?://([^/?#]*@)?${escapeRegex(image.registry.replace(/:\d+$/, ""))}[.]?([:/?#]|$)`
+      ),
+      rule(deny, `(?i)^https?://([^/?#]*@)?(${platformAddresses})[.]?([:/?#]|$)`)
     ]
   }
 }
@@ -51,7 +88,7 @@ export const solveRequest = Effect.fnUntraced(function* (
   ref: string,
   session: string
 ): Effect.fn.Return<MessageInitShape<typeof SolveRequestSchema>, BuildArgReserved> {
-  const { args, dockerfile, image, target } = request
+  const { args, dockerfile, image, target, tenant } = request
   const reserved = Object.keys(args).find((name) => name.startsWith("BUILDKIT_"))
   if (reserved !== undefined) return yield* new BuildArgReserved({ name: reserved })
 
@@ -67,8 +104,9 @@ export const solveRequest = Effect.fnUntraced(function* (
       ...(target === undefined ? {} : { target }),
       // marks the frontend as chosen: a "# syntax=" line pulls no other, which could do anything to the build
       cmdline: "dockerfile.v0",
+      hostname: hostnameOf(tenant),
       // cache mounts (RUN --mount=type=cache) are the service's own
-      "build-arg:BUILDKIT_CACHE_MOUNT_NS": image.name,
+      "build-arg:BUILDKIT_CACHE_MOUNT_NS": scopeOf(request),
       // the frontend reads this one and ignores Cache.Imports, the daemon the other way round
       "cache-imports": JSON.stringify([cacheImport])
     },

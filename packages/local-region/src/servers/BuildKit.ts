@@ -1,4 +1,7 @@
-/** buildkitd: RUN steps get a bridge of their own, from which neither the cluster nor this machine is reached. */
+/**
+ * buildkitd, in the network of builds: neither RUN steps nor what the daemon itself fetches for a Dockerfile reach the
+ * cluster or this machine, but for the registry, which the daemon shows a certificate.
+ */
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -32,6 +35,7 @@ const configuration = (options: {
   readonly cni: string
   readonly cniBinaries: string
   readonly cgroup: string
+  readonly certificate: (file: string) => string
 }): string => `root = ${JSON.stringify(options.root)}
 
 [grpc]
@@ -55,7 +59,10 @@ nameservers = [${JSON.stringify(Network.slirp.dns)}]
 mirrors = [${JSON.stringify(Network.registryName)}]
 
 [registry.${JSON.stringify(Network.registryName)}]
-http = true
+ca = [${JSON.stringify(options.certificate("ca.crt"))}]
+[[registry.${JSON.stringify(Network.registryName)}.keypair]]
+cert = ${JSON.stringify(options.certificate("buildkit.crt"))}
+key = ${JSON.stringify(options.certificate("buildkit.key"))}
 `
 
 export const start = Effect.fn("BuildKit.start")(function* () {
@@ -73,12 +80,14 @@ export const start = Effect.fn("BuildKit.start")(function* () {
       runc: join(folderOf("runc") ?? "/usr/sbin", "runc"),
       cni,
       cniBinaries: folderOf("host-local") ?? "/usr/lib/cni",
-      cgroup: settings.cgroup
+      cgroup: settings.cgroup,
+      certificate: (file) => join(folder.certificates, file)
     })
   )
   yield* fs.remove(folder.buildkitSocket, { force: true })
   yield* Server.start({
     name: "buildkit",
+    inBuilds: true,
     command,
     args: ["--config", toml],
     // Whole logs: the limits' defaults clip a step's output and lose its last line.

@@ -38,7 +38,6 @@ export const kubeconfigs = Effect.fn("Kubernetes.kubeconfigs")(function* () {
   const fs = yield* FileSystem.FileSystem
   const { folder, settings } = yield* Supervision
   const { kubeconfig } = yield* files
-  yield* Certificates.ensure(folder.certificates)
   yield* Effect.forEach(
     ["controller-manager", "scheduler", "proxy", "dns", "traefik", "kubelet"],
     Effect.fnUntraced(function* (name) {
