@@ -53,6 +53,10 @@ describeOnRegion("doctor", () => {
       for (const check of ["builder", "registry", "ingress", "certificates"])
         assert.strictEqual(broken.stateOf(check), "failed", check)
       for (const { advice, state } of broken.findings) if (state !== "ok") assert.isNotEmpty(advice)
+      assert.strictEqual(
+        broken.findings.find(({ check }) => check === "builder")?.detail,
+        "connect ECONNREFUSED 127.0.0.1:1"
+      )
       assert.strictEqual(broken.stateOf("sandbox"), "ok")
       assert.notInclude(broken.stdout + broken.stderr, "geheim-4711")
 

@@ -102,6 +102,14 @@ export const detailsOf = (message: Status): FailureDetails => {
 export const failureOf = (message: Status): GrpcFailure =>
   new GrpcFailure({ code: message.code, detail: message.message, details: detailsOf(message) })
 
+/** What went wrong with the connection, without the words that grpc-js puts around it. */
+const connectionDetail = (detail: string): string =>
+  /^No connection established[.] Last error: (?:Error: )?(.+?)[.]? Resolution note: *(.*)$/s
+    .exec(detail)
+    ?.slice(1)
+    .filter((part) => part !== "")
+    .join("; ") ?? detail
+
 /** The failure that grpc-js reports. */
 export const failureOfCall = (error: unknown): GrpcFailure => {
   if (!(error instanceof Error)) {
@@ -110,7 +118,11 @@ export const failureOfCall = (error: unknown): GrpcFailure => {
   const code = "code" in error && typeof error.code === "number" ? error.code : status.UNKNOWN
   const detail = "details" in error && typeof error.details === "string" ? error.details : error.message
   const bin = "metadata" in error ? statusDetails(error.metadata) : undefined
-  return new GrpcFailure({ code, detail, details: bin === undefined ? {} : detailsOf(bin) })
+  return new GrpcFailure({
+    code,
+    detail: connectionDetail(detail),
+    details: bin === undefined ? {} : detailsOf(bin)
+  })
 }
 
 const isMetadata = (value: unknown): value is Metadata =>
