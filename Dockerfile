@@ -1,0 +1,16 @@
+# deployer-worker and deployer-server, from the sources that Node runs as they are:
+#   node packages/temporal-adapter/src/worker/main.ts
+#   node packages/server/src/main.ts
+FROM node:24 AS install
+WORKDIR /app
+COPY . .
+# Exactly what the lock file says, and nothing that only development needs.
+RUN npx --yes pnpm@12 install --frozen-lockfile --prod
+
+# Has git, which GitSource runs.
+FROM node:24
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=install /app .
+USER 1000:1000
+CMD ["node", "packages/temporal-adapter/src/worker/main.ts"]
