@@ -17,6 +17,7 @@ import {
   WorkerProcess
 } from "./support/Harness.ts"
 import { describeOnRegion, Project, unique } from "./support/Region.ts"
+import { authority, tlsProxy } from "./support/TlsProxy.ts"
 
 const devServer = DevServer.layer().pipe(Layer.provide(NodeServices.layer))
 const shared = Effect.acquireRelease(Effect.promise(Shared.make), (made) =>
@@ -161,7 +162,17 @@ describeOnRegion("deployer-worker", () => {
           const stopped = Date.now() - stoppedAt
           assert.strictEqual(code, 0, worker.stderr)
           assert.isBelow(stopped, 10_000)
-          yield* workerOn(() => WorkerProcess.on(files, address, taskQueue))
+          // The other one comes through TLS, as to Temporal Cloud.
+          const own = yield* authority
+          const secure = yield* tlsProxy({ upstream: address, authority: own, require: "certificate" })
+          const identity = own.sign("deployer-worker")
+          yield* workerOn(() =>
+            WorkerProcess.on(files, secure, taskQueue, {
+              TEMPORAL_TLS_CA: own.certificate,
+              TEMPORAL_TLS_CERT: identity.certificate,
+              TEMPORAL_TLS_KEY: identity.key
+            })
+          )
           const record = yield* Effect.promise(() => verdictOf(deploys, target, second.generation))
           assert.strictEqual(record.verdict._tag, "Deployed")
           // Sooner than by the missing heartbeat: it was handed back.
@@ -178,7 +189,10 @@ describeOnRegion("deployer-worker", () => {
           assert.include((yield* Effect.promise(() => ask(url))).body, "handed over")
           const receipt = yield* Effect.promise(() => deploys.rollback(target))
           assert.strictEqual(receipt.commit, commit)
-          assert.include((yield* Effect.promise(() => ask(url))).body, "by workflow")
+          // The ingress hears of the new pods a moment after they are ready, and the old ones answer as long as it does not.
+          yield* Effect.promise(() =>
+            until(async () => ((await ask(url)).body.includes("by workflow") ? true : undefined), 20)
+          )
           yield* Effect.promise(async () => {
             await deploys.deleteService(target)
             await deploys.deleteProject(target.owner)

@@ -5,6 +5,7 @@ import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { get } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { setTimeout } from "node:timers/promises"
 import type { DeployClient } from "@mcpdeploy/temporal-contract/client"
 import { dataConverter, parsePayloadKeys } from "@mcpdeploy/temporal-contract/codec"
 import { contractVersion, type Push, type PushRecord } from "@mcpdeploy/temporal-contract/contract"
@@ -121,7 +122,7 @@ export const until = async <A>(
     const answer = await ask()
     if (answer !== undefined) return answer
     if (Date.now() > deadline) throw new Error(`not within ${seconds} s`)
-    await new Promise((resume) => setTimeout(resume, 100))
+    await setTimeout(100)
   }
 }
 
@@ -206,6 +207,7 @@ export const verdictOf = async (
     } catch (error) {
       // While no worker runs, no query is answered.
       if (signal.aborted) throw error
+      await setTimeout(200)
       continue
     }
     if (last !== undefined) return last
