@@ -43,7 +43,8 @@ const answer = async (health: Health, path: string, response: ServerResponse): P
   }
 }
 
-const listen = (server: Server, host: string, port: number) =>
+/** Listens; the result is the port. */
+export const listen = (server: Server, host: string, port: number) =>
   Effect.callback<number, PortUnusable>((resume) => {
     server.once("error", (error) =>
       resume(Effect.fail(new PortUnusable({ host, port, detail: error.message })))
