@@ -63,8 +63,8 @@ export class DomainReserved extends Schema.TaggedError<DomainReserved>()("Domain
 }
 
 /**
- * Another customer has, or had, this host or one above it. Records of theirs may still lead here, so the one who asks has
- * to show that the DNS is theirs. Nothing was changed.
+ * Another customer has, or had, this host or one of the same registered domain, whose records may lead here; or holds the host
+ * although its DNS never led here. The one who asks has to show that the DNS is theirs. Nothing was changed.
  */
 export class OwnershipUnproven extends Schema.TaggedError<OwnershipUnproven>()("OwnershipUnproven", {
   host: DomainName,
@@ -124,6 +124,17 @@ export class DnsNotReady extends Schema.TaggedError<DnsNotReady>()("DnsNotReady"
   }
 }
 
+/** The customer has as many hosts as one may have. Nothing was changed. */
+export class TooManyDomains extends Schema.TaggedError<TooManyDomains>()("TooManyDomains", {
+  host: DomainName,
+  limit: Schema.Int
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return `${this.host} is one host too many: a customer may have ${this.limit}; remove one that is not needed`
+  }
+}
+
 /** The certificate authority would refuse: one of its limits is used up. No order was made. */
 export class CertificateLimited extends Schema.TaggedError<CertificateLimited>()("CertificateLimited", {
   host: DomainName,
@@ -175,6 +186,7 @@ export const DomainError = Schema.Union([
   DomainTaken,
   DomainReserved,
   OwnershipUnproven,
+  TooManyDomains,
   DnsNotReady,
   CertificateLimited,
   CertificateFailed,

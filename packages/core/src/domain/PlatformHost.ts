@@ -28,18 +28,23 @@ export type PlatformHost = typeof PlatformHost.Type
 /** RFC 4648, in lower case: every character may stand in a DNS label. */
 const base32 = "abcdefghijklmnopqrstuvwxyz234567"
 
-/** 50 bits: a million services on one domain meet with a probability below 1 in 2,000. */
-const suffixLength = 10
+/**
+ * 80 bits. Two services must not meet by chance, nor by intent: who tries out names of projects until one has the host of
+ * another customer's service would need only a day for 50 bits.
+ */
+export const suffixLength = 16
+const suffixBytes = (suffixLength * 5) / 8
 
 const suffixOf = (target: ServiceTarget): string => {
-  const bits = createHash("sha256").update(target.key).digest().readBigUInt64BE()
+  const hash = createHash("sha256").update(target.key).digest("hex")
+  const bits = BigInt(`0x${hash.slice(0, 2 * suffixBytes)}`)
   return Array.from({ length: suffixLength }, (_, index) =>
-    base32.charAt(Number((bits >> BigInt(59 - 5 * index)) & 31n))
+    base32.charAt(Number((bits >> BigInt(5 * (suffixLength - 1 - index))) & 31n))
   ).join("")
 }
 
 /**
- * `{service}-{10 characters of the target's hash}.{domain}`: the same for a target every time, another for another
+ * `{service}-{16 characters of the target's hash}.{domain}`: the same for a target every time, another for another
  * target. The service's name is shortened where the label would be too long.
  */
 export const platformHost = (target: ServiceTarget, domain: PlatformDomain): PlatformHost => {

@@ -186,10 +186,10 @@ describe("platform hosts", () => {
     const owner = new Owner({ user: UserId.make("ann"), project: ProjectName.make("shop") })
     const service = ServiceName.make(`${"a".repeat(51)}-${"b".repeat(11)}`)
     const host = platformHost(new ServiceTarget({ owner, service }), domain)
-    assert.match(host, /^a{51}-[a-z2-7]{10}\.ml\.ink$/)
+    assert.match(host, /^a{46}-[a-z2-7]{16}\.ml\.ink$/)
     assert.strictEqual(
       platformHost(new ServiceTarget({ owner, service: ServiceName.make("web") }), domain),
-      "web-73n2bp2mpf.ml.ink",
+      "web-73n2bp2mpfddcrti.ml.ink",
       "RFC 4648 base32 of sha256(ann/shop/web)"
     )
   })

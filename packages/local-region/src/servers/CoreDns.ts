@@ -7,15 +7,15 @@ import * as Network from "../Network.ts"
 import * as Server from "../Server.ts"
 import { Supervision } from "../Supervision.ts"
 
+/** No reverse zones: whoever asks for every service address would learn the names of all customers, projects and services. */
 const corefile = (kubeconfig: string): string => `.:53 {
   bind ${Network.pods.node}
   errors
   health 127.0.0.1:8080
   ready 127.0.0.1:8181
-  kubernetes cluster.local in-addr.arpa ip6.arpa {
+  kubernetes cluster.local {
     kubeconfig ${kubeconfig}
-    pods insecure
-    fallthrough in-addr.arpa ip6.arpa
+    pods disabled
     ttl 5
   }
   forward . ${Network.slirp.dns}

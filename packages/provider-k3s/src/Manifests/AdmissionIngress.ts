@@ -4,12 +4,14 @@
  * Which of two services has a host is decided by who claims it (DomainManager): a policy sees one object alone. It refuses
  * every name of the platform that is not a service's own platform host, and what leads Traefik anywhere but to a Service.
  */
+import { maxLabelLength } from "@mcpdeploy/core/domain/Identity"
+import { suffixLength } from "@mcpdeploy/core/domain/PlatformHost"
 import type { RegionConfig } from "../RegionConfig.ts"
 import { isChallenge, type Rule } from "./AdmissionPods.ts"
 
-/** A platform host's label: at most 52 characters of the service's name, and the hash of its target. */
-const longestName = 52
-const hashLabel = "[a-z2-7]{10}"
+/** A platform host's label: as much of the service's name as there is room for, and the hash of its target. */
+const longestName = maxLabelLength - suffixLength - "-".length
+const hashLabel = `[a-z2-7]{${suffixLength}}`
 
 /** Where and how Traefik listens; every other annotation adds middlewares, services or certificates of someone else's. */
 const traefikAnnotations = {

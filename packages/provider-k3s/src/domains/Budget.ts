@@ -7,6 +7,7 @@
 import { createHash } from "node:crypto"
 import { UnexpectedAnswer } from "@mcpdeploy/core/ClusterApplier"
 import { CertificateLimited, type DomainName } from "@mcpdeploy/core/DomainManager"
+import type { UserId } from "@mcpdeploy/core/domain/Identity"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -28,6 +29,8 @@ export interface Limit {
 }
 
 export const limits = {
+  /** So that one customer leaves the others something of the account. */
+  customer: { count: 50, millis: 3 * hour, name: "50 orders in 3 hours of one customer" },
   /** Of the account, which all customers share. */
   orders: { count: 300, millis: 3 * hour, name: "300 orders in 3 hours of the platform's account" },
   domain: { count: 50, millis: week, name: "50 certificates in 7 days for the registered domain" },
@@ -154,7 +157,8 @@ const never = () => undefined
 export const reserve = Effect.fn("Budget.reserve")(function* (
   api: KubernetesApi,
   namespace: string,
-  host: DomainName
+  host: DomainName,
+  user: UserId
 ): Effect.fn.Return<void, Failure | CertificateLimited> {
   const order = (ledger: Ledger, now: number): Ledger => ({
     ...ledger,
@@ -170,16 +174,18 @@ export const reserve = Effect.fn("Budget.reserve")(function* (
       limited(host, openAt(all, now, limits.domain), limits.domain)
     )
   }
-  const ofAccount = ({ orders }: Ledger, now: number) =>
-    limited(
-      host,
-      openAt(
-        orders.map(({ at }) => at),
-        now,
-        limits.orders
-      ),
-      limits.orders
-    )
+  const within =
+    (limit: Limit) =>
+    ({ orders }: Ledger, now: number) =>
+      limited(
+        host,
+        openAt(
+          orders.map(({ at }) => at),
+          now,
+          limit
+        ),
+        limit
+      )
   const short = (ledger: Ledger, now: number): Ledger => {
     const next = order(ledger, now)
     return { ...next, orders: next.orders.filter(({ at }) => at > now - limits.orders.millis) }
@@ -187,7 +193,8 @@ export const reserve = Effect.fn("Budget.reserve")(function* (
   const domain = registeredDomain(host) ?? host
   const refusal =
     (yield* change(api, domainRef(namespace, host), domain, ofDomain, order)) ??
-    (yield* change(api, accountRef(namespace), "account", ofAccount, short))
+    (yield* change(api, refOf(namespace, `user-${user}`), user, within(limits.customer), short)) ??
+    (yield* change(api, accountRef(namespace), "account", within(limits.orders), short))
   if (refusal !== undefined) return yield* refusal
 })
 

@@ -6,7 +6,14 @@
 import { createHash, randomBytes } from "node:crypto"
 import { UnexpectedAnswer } from "@mcpdeploy/core/ClusterApplier"
 import type { DomainName } from "@mcpdeploy/core/DomainManager"
-import { Owner, ProjectName, ServiceName, ServiceTarget, UserId } from "@mcpdeploy/core/domain/Identity"
+import {
+  Owner,
+  ownerLabels,
+  ProjectName,
+  ServiceName,
+  ServiceTarget,
+  UserId
+} from "@mcpdeploy/core/domain/Identity"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { AlreadyExists, Conflict, type Failure } from "../kubernetes/ApiFailure.ts"
@@ -15,10 +22,18 @@ import { kinds, nameOf, type ObjectRef } from "../kubernetes/Kind.ts"
 import { isManaged, type LiveObject } from "../kubernetes/LiveObject.ts"
 import { fieldManager, labels, type Manifest, projectLabels } from "../Manifests/Manifest.ts"
 import { retryConflicts } from "../Retry.ts"
-import { ancestorsOf } from "./HostPolicy.ts"
+import { registeredDomain } from "./HostPolicy.ts"
 
 /** On a claim: `held`, `removing` or `released`. */
 export const claimLabel = "mcpdeploy.dev/domain-claim"
+/** On a claim: its registered domain, hashed because a label is short. */
+const registeredLabel = "mcpdeploy.dev/registered-domain"
+
+const registeredKey = (host: string): string =>
+  createHash("sha256")
+    .update(registeredDomain(host) ?? host)
+    .digest("hex")
+    .slice(0, 20)
 
 const dataKey = "claim.json"
 
@@ -30,6 +45,8 @@ const Content = Schema.Struct({
   state: Schema.Literals(["held", "removing", "released"]),
   /** Grows with every change of hands: what an earlier holder still writes carries a lesser one. */
   token: Schema.Int,
+  /** Whether the DNS has led here during this claim. Until then, who proves to own the DNS may take the host. */
+  verified: Schema.optionalKey(Schema.Boolean),
   /** Makes proofs of ownership unguessable, and old ones worthless. */
   nonce: Schema.String
 })
@@ -85,13 +102,12 @@ export const find = Effect.fnUntraced(function* (
   return live === undefined ? undefined : yield* decode(live, ref)
 })
 
-/** The hosts that a project holds. */
-export const listHeld = Effect.fnUntraced(function* (
+const list = Effect.fnUntraced(function* (
   api: KubernetesApi,
   namespace: string,
-  owner: Owner
+  labels: Readonly<Record<string, string>>
 ): Effect.fn.Return<ReadonlyArray<Claim>, Failure> {
-  const label = Object.entries({ ...projectLabels(owner), [claimLabel]: "held" })
+  const label = Object.entries(labels)
     .map(([name, value]) => `${name}=${value}`)
     .join(",")
   const ref: ObjectRef = { kind: kinds.ConfigMap, namespace, name: "" }
@@ -99,15 +115,33 @@ export const listHeld = Effect.fnUntraced(function* (
   return yield* Effect.forEach(items, (live) => decode(live, ref))
 })
 
+/** The hosts that a project holds. */
+export const listHeld = (api: KubernetesApi, namespace: string, owner: Owner) =>
+  list(api, namespace, { ...projectLabels(owner), [claimLabel]: "held" })
+
+/** How many hosts a customer holds, in all projects. */
+export const countHeld = (api: KubernetesApi, namespace: string, user: UserId) =>
+  Effect.map(list(api, namespace, { [ownerLabels.user]: user, [claimLabel]: "held" }), ({ length }) => length)
+
 const manifestOf = (namespace: string, host: string, content: Content): Manifest => ({
   apiVersion: "v1",
   kind: "ConfigMap",
   metadata: {
     name: host,
     namespace,
-    labels: { ...projectLabels(targetOf(content).owner), [claimLabel]: content.state }
+    labels: {
+      ...projectLabels(targetOf(content).owner),
+      [claimLabel]: content.state,
+      [registeredLabel]: registeredKey(host)
+    }
   },
   data: { [dataKey]: JSON.stringify(content) }
+})
+
+/** A claim without what the API server added. */
+const contentIn = ({ nonce, project, service, state, token, user, verified }: Claim): Content => ({
+  ...{ user, project, service, state, token, nonce },
+  ...(verified === undefined ? {} : { verified })
 })
 
 const contentOf = ({
@@ -170,17 +204,18 @@ export type Acquired =
 /** Whether the DNS of the host holds this proof. */
 export type IsProven<E> = (proof: string) => Effect.Effect<boolean, E>
 
-/** Another customer's claim of a name above `host`, whose records may lead here for `host` too. */
-const foreignAncestor = Effect.fnUntraced(function* (
+/**
+ * Another customer's claim in the same registered domain, whose DNS has led here: one record of theirs, such as
+ * `*.example.com`, may lead here for `host` too.
+ */
+const foreignRelative = Effect.fnUntraced(function* (
   api: KubernetesApi,
   namespace: string,
   host: string,
   user: string
 ) {
-  const claims = yield* Effect.forEach(ancestorsOf(host), (name) => find(api, namespace, name), {
-    concurrency: "unbounded"
-  })
-  return claims.find((claim) => claim !== undefined && claim.user !== user)
+  const claims = yield* list(api, namespace, { [registeredLabel]: registeredKey(host) })
+  return claims.find((claim) => claim.verified === true && claim.user !== user)
 })
 
 /** Makes the host the target's. Of many who come at once, one gets it. Claiming again changes nothing. */
@@ -195,20 +230,24 @@ export const acquire = Effect.fnUntraced(
     const { user } = target.owner
     const current = yield* find(api, namespace, host)
     const isHeld = current !== undefined && current.state !== "released"
-    if (isHeld && !isOf(current, target)) return { _tag: "Taken" }
-    if (isHeld && current.state === "held") return { _tag: "Held", claim: current }
+    const isTaken = isHeld && !isOf(current, target)
+    // Who only names a host first does not keep it from whom it belongs to.
+    const isOpen = isTaken && current.state === "held" && current.verified !== true && current.user !== user
+    if (isTaken && !isOpen) return { _tag: "Taken" }
+    if (isHeld && !isTaken && current.state === "held") return { _tag: "Held", claim: current }
     const earlier =
       current === undefined
-        ? yield* foreignAncestor(api, namespace, host, user)
+        ? yield* foreignRelative(api, namespace, host, user)
         : current.user === user
           ? undefined
           : current
     if (earlier !== undefined) {
       const proof = proofOf(earlier.nonce, user, host)
-      const because =
-        earlier.host === host
+      const because = isOpen
+        ? "another customer has claimed it, though its DNS does not lead here"
+        : earlier.host === host
           ? "another customer had it, and its DNS may still be theirs"
-          : `another customer has ${earlier.host}`
+          : "another customer has a host of the same domain"
       if (!(yield* isProven(proof))) return { _tag: "Unproven", proof, because }
     }
     const content: Content = {
@@ -247,6 +286,17 @@ const retryRaces = <A, E extends { readonly _tag: string }>(
   )
 }
 
+/** Notes that the DNS has led here. Nothing is written when that is known, or the host has changed hands. */
+export const markVerified = Effect.fnUntraced(
+  function* (api: KubernetesApi, namespace: string, claim: Claim): Effect.fn.Return<void, Failure> {
+    const current = claim.verified === true ? undefined : yield* find(api, namespace, claim.host)
+    if (current === undefined || current.uid !== claim.uid || current.token !== claim.token) return
+    if (current.verified === true) return
+    yield* replace(api, namespace, current, { ...contentIn(current), verified: true })
+  },
+  (effect, _api, namespace, claim) => retryConflicts(effect, nameOf(refOf(namespace, claim.host)))
+)
+
 /** Whether the claim is still the one that `claim` was. */
 export const isCurrent = (api: KubernetesApi, namespace: string, claim: Claim) =>
   Effect.map(
@@ -268,8 +318,7 @@ export const beginRemoval = Effect.fnUntraced(
     const current = yield* find(api, namespace, host)
     if (current === undefined || current.state === "released" || !isOf(current, target)) return undefined
     if (current.state === "removing") return current
-    const { nonce, project, service, user } = current
-    const content: Content = { user, project, service, nonce, state: "removing", token: current.token + 1 }
+    const content: Content = { ...contentIn(current), state: "removing", token: current.token + 1 }
     return yield* replace(api, namespace, current, content)
   },
   (effect, _api, namespace, host) => retryConflicts(effect, nameOf(refOf(namespace, host)))
@@ -277,9 +326,8 @@ export const beginRemoval = Effect.fnUntraced(
 
 /** Leaves the tombstone. When the target claimed the host again meanwhile, it keeps it. */
 export const release = Effect.fnUntraced(function* (api: KubernetesApi, namespace: string, claim: Claim) {
-  const { project, service, token, user } = claim
   const nonce = randomBytes(16).toString("hex")
-  yield* replace(api, namespace, claim, { user, project, service, token, nonce, state: "released" }).pipe(
+  yield* replace(api, namespace, claim, { ...contentIn(claim), nonce, state: "released" }).pipe(
     Effect.catchTag(["Conflict", "NotFound"], () => Effect.void)
   )
 })

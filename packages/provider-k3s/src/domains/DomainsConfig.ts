@@ -21,6 +21,8 @@ export const DomainsConfig = Schema.Struct({
   reserved: Schema.optionalKey(Schema.Array(Schema.String)),
   /** Where claims and budgets are kept. Default: `mcpdeploy-domains`. */
   namespace: Schema.optionalKey(Schema.String),
+  /** How many hosts one customer may hold. Default: 100. */
+  maxHosts: Schema.optionalKey(Schema.Int),
   /** Where the ingress accepts TLS. Default: the first load balancer address, port 443; else the host itself. */
   tlsEndpoint: Schema.optionalKey(HostPort),
   /** How long a certificate may take. Default: 120. */
@@ -47,6 +49,7 @@ export const domainSettings = ({ domains, ingressClass, platformDomain }: Region
     reserved: [],
     namespace: "mcpdeploy-domains",
     issueSeconds: 120,
+    maxHosts: 100,
     ...domains,
     tlsEndpoint: domains?.tlsEndpoint ?? (first === undefined ? undefined : `${first}:443`),
     ingressClass,

@@ -16,17 +16,6 @@ export const registeredDomain = (host: string): string | undefined => {
   return domain !== null && (isIcann === true || isPrivate === true) ? domain : undefined
 }
 
-/** The names above `host`, up to the registered domain. */
-export const ancestorsOf = (host: string): ReadonlyArray<string> => {
-  const registered = registeredDomain(host) ?? host
-  const names: Array<string> = []
-  for (let name = host; name !== registered && name.includes(".");) {
-    name = name.slice(name.indexOf(".") + 1)
-    names.push(name)
-  }
-  return names
-}
-
 /** Fails for the platform's own names, public suffixes, and names that no public certificate is made for. */
 export const checkHost = (
   host: DomainName,

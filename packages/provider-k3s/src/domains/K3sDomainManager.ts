@@ -14,7 +14,8 @@ import {
   DomainNotFound,
   type DomainStatus,
   DomainTaken,
-  OwnershipUnproven
+  OwnershipUnproven,
+  TooManyDomains
 } from "@mcpdeploy/core/DomainManager"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -45,6 +46,7 @@ const domainTags = new Set([
   "DomainTaken",
   "DomainReserved",
   "OwnershipUnproven",
+  "TooManyDomains",
   "DnsNotReady",
   "CertificateLimited",
   "CertificateFailed",
@@ -91,6 +93,11 @@ const claim = Effect.fnUntraced(function* (
   host: DomainName
 ): Effect.fn.Return<Claim.Claim, Failure | DomainError> {
   const { api, settings } = parts
+  const { maxHosts: limit, namespace } = settings
+  const current = yield* Claim.find(api, namespace, host)
+  const isNew = current?.user !== target.owner.user || current.state === "released"
+  if (isNew && (yield* Claim.countHeld(api, namespace, target.owner.user)) >= limit)
+    return yield* new TooManyDomains({ host, limit })
   const acquired = yield* Claim.acquire(api, settings.namespace, host, target, isProven(parts, host))
   switch (acquired._tag) {
     case "Held":
@@ -128,12 +135,13 @@ const add = Effect.fnUntraced(function* (
   // A certificate in use stays in use, whatever the DNS says now.
   if (before._tag !== "Ready") {
     yield* DnsCheck.check(servers, host, settings)
+    yield* Claim.markVerified(api, settings.namespace, held)
     // cert-manager would wait for an hour before it tries again; nothing uses the failed one.
     if (before._tag === "Failed")
       yield* api
         .delete(certificateRef(target, host), { propagation: "Background" })
         .pipe(Effect.catchTag("NotFound", () => Effect.void))
-    if (before._tag !== "Issuing") yield* Budget.reserve(api, settings.namespace, host)
+    if (before._tag !== "Issuing") yield* Budget.reserve(api, settings.namespace, host, target.owner.user)
   }
   yield* DomainObjects.apply(api, settings, target, host, held, record)
   const state = yield* Issuance.follow(api, target, host, settings.issueSeconds)

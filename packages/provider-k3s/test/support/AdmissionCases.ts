@@ -196,7 +196,7 @@ const rule = (host: string | undefined, path: Fields = {}): Fields => ({
 const ingressSpec = (host: string | undefined, more: Fields = {}): Fields => ({
   spec: { ingressClassName: "traefik", rules: [rule(host)], ...more }
 })
-const own = "x-abcdefghij.ml.ink"
+const own = "x-abcdefghijaaaaaa.ml.ink"
 const traefik = (name: string, value: string): Fields => ({
   annotations: { [`traefik.ingress.kubernetes.io/${name}`]: value }
 })
@@ -226,7 +226,7 @@ export const forbiddenObjects: ReadonlyArray<Case> = [
   ["platform host", ingress, ingressSpec("ml.ink")],
   ["platform host", ingress, ingressSpec("grafana.ml.ink")],
   ["platform host", ingress, ingressSpec("cname.ml.ink")],
-  ["platform host", ingress, ingressSpec("other-abcdefghij.ml.ink")],
+  ["platform host", ingress, ingressSpec("other-abcdefghijaaaaaa.ml.ink")],
   ["platform host", ingress, ingressSpec("x-abcdefghij.deeper.ml.ink")],
   ["tls is for", ingress, ingressSpec(own, { tls: [{ hosts: ["bank.example.com"], secretName: "s" }] })],
   [
