@@ -15,7 +15,7 @@ export class ServiceCatalog extends Context.Service<
     /**
      * Keeps `request` as the service's newest, before anything is built. An older generation than the kept one changes
      * nothing. Secrets are in it by reference only. The project must be claimed (`ClusterApplier.claim`): one that was
-     * deleted meanwhile is not made again.
+     * deleted meanwhile is not made again. A request for a tag or a commit is kept as well: no push then moves the service.
      */
     readonly register: (request: DeployRequest) => Effect.Effect<void, ClusterApplierError>
     /** The newest request of a service, also of one whose deploys have all failed so far; none where there is none. */

@@ -1,28 +1,43 @@
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, layer } from "@effect/vitest"
+import { DeployRequest } from "@mcpdeploy/core/domain/DeployRequest"
+import { DeployRunner } from "@mcpdeploy/core/pipeline/DeployRunner"
+import { SecretStore } from "@mcpdeploy/core/SecretStore"
+import { regionOf } from "@mcpdeploy/provider-k3s/K3sRegion"
+import { decodeRegionFile } from "@mcpdeploy/provider-k3s/RegionFile"
 import { DeployClient } from "@mcpdeploy/temporal-contract/client"
+import type * as Wire from "@mcpdeploy/temporal-contract/data"
 import { scheduleId } from "@mcpdeploy/temporal-adapter/reconcile/Schedule"
 import { DevServer } from "@mcpdeploy/temporal-adapter/testing/DevServer"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import {
-  connectClient,
-  pushOf,
-  Repository,
-  requestOf,
-  Shared,
-  until,
-  verdictOf,
-  WorkerProcess
-} from "./support/Harness.ts"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { connectClient, Repository, requestOf, Shared, until, WorkerProcess } from "./support/Harness.ts"
 import { describeOnRegion, Project, unique } from "./support/Region.ts"
 
 const devServer = DevServer.layer().pipe(Layer.provide(NodeServices.layer))
 
+/** Deploys in this process, as the command line does: no workflow hears of it. */
+const deployHere = (files: Shared, wire: Wire.DeployRequest) =>
+  Effect.gen(function* () {
+    const region = yield* regionOf(yield* decodeRegionFile(readFileSync(files.region, "utf8")), {
+      gitCacheFolder: join(files.folder, "own"),
+      buildSecretKey: Redacted.make("0123456789abcdef0123456789abcdef")
+    })
+    const request = yield* Schema.decodeUnknownEffect(DeployRequest)(wire)
+    return yield* DeployRunner.use((runner) => runner.deploy(request)).pipe(Effect.provide(region))
+  }).pipe(
+    Effect.provide(SecretStore.layer({}).pipe(Layer.provideMerge(NodeServices.layer))),
+    Effect.runPromise
+  )
+
 describeOnRegion("a lost webhook", () => {
   layer(devServer, { excludeTestServices: true })("with a dev server", (it) => {
     it.effect(
-      "a push that no webhook brought is found by the schedule and deployed, once",
+      "what no webhook brought to a service that the command line deployed is found, filtered or deployed, once",
       () =>
         DevServer.use(({ address }) =>
           Effect.promise(async () => {
@@ -30,26 +45,30 @@ describeOnRegion("a lost webhook", () => {
             using source = new Repository()
             using project = new Project("r")
             const taskQueue = `queue-${unique()}`
+            const target = project.target()
+            source.commitApp("from the command line")
+            const first = await deployHere(files, requestOf(target, source, Date.now()))
+            assert.strictEqual(first._tag, "Deployed")
             const worker = WorkerProcess.on(files, address, taskQueue, { MCPDEPLOY_RECONCILE_SECONDS: "10" })
             try {
               const client = await connectClient(address)
               const deploys = new DeployClient(client, { taskQueue })
-              const target = project.target()
-              const request = requestOf(target, source, Date.now())
-              await deploys.submit(target, pushOf(request, source.commitApp("pushed")))
-              assert.strictEqual(
-                (await verdictOf(deploys, target, request.generation)).verdict._tag,
-                "Deployed"
-              )
+              const skipped = source.commitApp("not to be seen", 0, "draft [skip ci]")
+              const verdictOf = (commit: string) =>
+                until(async () => {
+                  const record = (await deploys.history(target)).find((each) => each.commit === commit)
+                  const isOver = record?.verdict._tag === "Deployed" || record?.verdict._tag === "Filtered"
+                  return isOver ? record : undefined
+                })
+              await worker.port()
+              const schedule = client.schedule.getHandle(scheduleId(taskQueue))
+              await schedule.trigger()
+              assert.strictEqual((await verdictOf(skipped)).verdict._tag, "Filtered")
               const lost = source.commitApp("no webhook")
-              const found = await until(async () =>
-                (await deploys.history(target)).find(
-                  ({ commit, verdict }) => commit === lost && verdict._tag === "Deployed"
-                )
-              )
+              const found = await verdictOf(lost)
+              assert.strictEqual(found.verdict._tag, "Deployed")
               assert.strictEqual(found.origin, "reconcile")
               // Another round changes nothing.
-              const schedule = client.schedule.getHandle(scheduleId(taskQueue))
               const { info } = await schedule.describe()
               await schedule.trigger()
               await until(async () => {

@@ -144,21 +144,21 @@ export class Repository {
     return execFileSync("git", ["-c", "user.name=t", "-c", "user.email=t@localhost", ...args], options).trim()
   }
   /** busybox serves one file. `slow` makes the build take as many seconds. */
-  commitApp(text: string, slow = 0): string {
+  commitApp(text: string, slow = 0, message = "change"): string {
     // The first process of a container gets no signal that it does not ask for.
     const command = ["sh", "-c", "trap 'exit 0' TERM; httpd -f -p $PORT -h /www & wait"]
     const lines = ["FROM busybox", "COPY index.html /www/index.html", `RUN sleep ${slow}`]
     writeFileSync(join(this.path, "Dockerfile"), `${lines.join("\n")}\nCMD ${JSON.stringify(command)}\n`)
     writeFileSync(join(this.path, "index.html"), `${text}\n`)
-    return this.#commit()
+    return this.#commit(message)
   }
   commitExample(name: string): string {
     cpSync(join(root, "examples", name), this.path, { recursive: true })
-    return this.#commit()
+    return this.#commit("example")
   }
-  #commit(): string {
+  #commit(message: string): string {
     this.git("add", "-A")
-    this.git("commit", "-q", "--allow-empty", "-m", "change")
+    this.git("commit", "-q", "--allow-empty", "-m", message)
     return this.git("rev-parse", "HEAD")
   }
   [Symbol.dispose](): void {
