@@ -4,8 +4,9 @@
 FROM node:24 AS install
 WORKDIR /app
 COPY . .
-# Exactly what the lock file says, and nothing that only development needs.
-RUN npx --yes pnpm@12 install --frozen-lockfile --prod
+# Exactly what the lock file says, for the two processes and the packages that they need. Not --prod: Effect is a peer of the packages.
+RUN npx --yes pnpm@12 install --frozen-lockfile \
+    --filter "@mcpdeploy/temporal-adapter..." --filter "@mcpdeploy/server..."
 
 # Has git, which GitSource runs.
 FROM node:24
