@@ -10,7 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { setTimeout } from "node:timers/promises"
 import {
-  ask,
+  answers,
   connectClient,
   pushOf,
   Repository,
@@ -115,7 +115,7 @@ describeOnRegion("pushes", () => {
                   assert.strictEqual(verdict.receipt.commit, commit)
                 } else assert.isAbove(verdict.by, push.generation)
                 if (!isNewest || verdict?._tag !== "Deployed") continue
-                assert.include((await ask(verdict.receipt.probe?.url ?? "")).body, text)
+                await answers(verdict.receipt.probe?.url ?? "", text)
                 assert.lengthOf(await deploys.history(target), pushesOfEach)
               }
               const targets = [...new Map(pushes.map(({ target }) => [target.service, target])).values()]

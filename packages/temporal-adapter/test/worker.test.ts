@@ -6,7 +6,7 @@ import { DevServer } from "@mcpdeploy/temporal-adapter/testing/DevServer"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import {
-  ask,
+  answers,
   connectClient,
   pushOf,
   Repository,
@@ -113,7 +113,7 @@ describeOnRegion("deployer-worker", () => {
           assert(verdict._tag === "Deployed", JSON.stringify(verdict))
           assert.strictEqual(verdict.receipt.commit, commit)
           const url = verdict.receipt.probe?.url ?? ""
-          assert.include((yield* Effect.promise(() => ask(url))).body, "by workflow")
+          yield* Effect.promise(() => answers(url, "by workflow"))
 
           const metrics = yield* Effect.promise(async () =>
             (await fetch(`http://127.0.0.1:${port}/metrics`)).text()
@@ -186,13 +186,10 @@ describeOnRegion("deployer-worker", () => {
           assert.strictEqual(lastFailures.length, 1)
           assert.isNotOk(lastFailures[0]?.timeoutFailureInfo)
 
-          assert.include((yield* Effect.promise(() => ask(url))).body, "handed over")
+          yield* Effect.promise(() => answers(url, "handed over"))
           const receipt = yield* Effect.promise(() => deploys.rollback(target))
           assert.strictEqual(receipt.commit, commit)
-          // The ingress hears of the new pods a moment after they are ready, and the old ones answer as long as it does not.
-          yield* Effect.promise(() =>
-            until(async () => ((await ask(url)).body.includes("by workflow") ? true : undefined), 20)
-          )
+          yield* Effect.promise(() => answers(url, "by workflow"))
         }),
       240_000
     )

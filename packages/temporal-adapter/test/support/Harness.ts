@@ -224,3 +224,10 @@ export const ask = (url: string): Promise<{ readonly status: number; readonly bo
       response.on("end", () => resolve({ status: response.statusCode ?? 0, body }))
     }).on("error", reject)
   })
+
+/**
+ * Ends when the service answers with the text. The ingress hears of new pods a moment after they are ready, and old ones
+ * answer until it does.
+ */
+export const answers = (url: string, text: string): Promise<true> =>
+  until(async () => ((await ask(url)).body.includes(text) ? true : undefined), 30)
