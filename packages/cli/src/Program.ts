@@ -14,6 +14,7 @@ import { local } from "./commands/Local.ts"
 import { mirror } from "./commands/Mirror.ts"
 import { root } from "./commands/Root.ts"
 import { CommandFailed, exitCodes } from "./ExitCode.ts"
+import { printableText } from "./Printable.ts"
 import packageJson from "../package.json" with { type: "json" }
 
 const exitCodeOf = (exit: Exit.Exit<unknown, unknown>): number => {
@@ -41,7 +42,8 @@ root.pipe(
   Command.run({ version: packageJson.version }),
   Effect.tapError((error) =>
     Effect.sync(() => {
-      if (!CliError.isCliError(error) && error.message !== "") process.stderr.write(`${error.message}\n`)
+      if (!CliError.isCliError(error) && error.message !== "")
+        process.stderr.write(`${printableText(error.message)}\n`)
     })
   ),
   Effect.provide(NodeServices.layer),

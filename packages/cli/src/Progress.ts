@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { DeployEvent, type DeployStep } from "@mcpdeploy/core/domain/DeployEvent"
+import { jsonLine, printable } from "./Printable.ts"
 
 /** Where text goes. */
 export interface Output {
@@ -37,7 +38,7 @@ export const makeShow = (
   switch (format) {
     case "json":
       return Effect.succeed((service, event) =>
-        Effect.sync(() => output.result(`${JSON.stringify({ service, ...encodeEvent(event) })}\n`))
+        Effect.sync(() => output.result(`${jsonLine({ service, ...encodeEvent(event) })}\n`))
       )
     case "plain":
       return Effect.succeed(plain(output, verbose))
@@ -66,11 +67,11 @@ const plain = (output: Output, verbose: boolean): Show => {
         case "StepProgress":
           return event.step === "build"
             ? undefined
-            : output.progress(`${service} ${event.step}: ${event.message}\n`)
+            : output.progress(`${service} ${event.step}: ${printable(event.message)}\n`)
         case "StepFinished":
           kept.forget(service)
           return output.progress(
-            `${service} ${event.step} done in ${seconds(event.durationMs)}: ${event.summary}\n`
+            `${service} ${event.step} done in ${seconds(event.durationMs)}: ${printable(event.summary)}\n`
           )
         case "StepFailed":
           output.progress(kept.take(service))
@@ -141,7 +142,7 @@ class Bars {
         this.#bars.delete(service)
         this.#kept.forget(service)
         return this.#scroll(
-          `✓ ${service} ${event.step.padEnd(7)} ${seconds(event.durationMs).padStart(7)}  ${event.summary}\n`,
+          `✓ ${service} ${event.step.padEnd(7)} ${seconds(event.durationMs).padStart(7)}  ${printable(event.summary)}\n`,
           now
         )
       case "StepFailed":
@@ -179,9 +180,5 @@ class Bars {
     this.#drawn = this.#bars.size
   }
 }
-
-/** Text from a customer's build or app, without what would move the cursor or recolour the terminal. */
-export const printable = (text: string): string =>
-  text.replaceAll(/[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g, "")
 
 export const seconds = (ms: number): string => `${(ms / 1000).toFixed(1)} s`

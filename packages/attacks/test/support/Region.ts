@@ -3,7 +3,6 @@ import { existsSync, mkdtempSync, readFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import {
   BuildSpec,
   DeployRequest,
@@ -18,6 +17,9 @@ import { DeployRunner } from "@mcpdeploy/core/pipeline/DeployRunner"
 import { SecretStore } from "@mcpdeploy/core/SecretStore"
 import { RegionEndpoints } from "@mcpdeploy/local-region/RegionState"
 import { regionLayer } from "@mcpdeploy/provider-k3s/K3sRegion"
+import * as KubeConfig from "@mcpdeploy/provider-k3s/kubernetes/KubeConfig"
+import * as KubernetesApi from "@mcpdeploy/provider-k3s/kubernetes/KubernetesApi"
+import { kinds } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
 import { RegionConfig } from "@mcpdeploy/provider-k3s/RegionConfig"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -62,6 +64,7 @@ export const regionConfig = new RegionConfig({
           loadBalancerAddresses: [endpoints.acme.loadBalancer],
           nameServers: [endpoints.acme.nameServer],
           tlsEndpoint: new URL(endpoints.ingress.https).host,
+          maxHosts: 5,
           namespace: `mcpdeploy-attacks-${Date.now().toString(36)}`
         }
       })
@@ -88,15 +91,22 @@ export const targetOf = (owner: Owner, service = "web") =>
 /** A tenant with a project that nobody else has. */
 export const newOwner = (name: string): Owner => ownerOf(`${name}${run}`, `p${count++}`)
 
-/** The owner's project, which is deleted with its services when the scope closes. */
-export const project = (owner: Owner, services: ReadonlyArray<string> = ["web"]) =>
-  Effect.acquireRelease(Effect.succeed(owner), () => Effect.ignore(deleteAll(owner, services)))
+const connect = Effect.flatMap(KubeConfig.load(regionConfig), KubernetesApi.make)
 
-export const deleteAll = Effect.fn("deleteAll")(function* (owner: Owner, services: ReadonlyArray<string>) {
-  const cluster = yield* ClusterApplier
-  for (const service of services) yield* cluster.delete(targetOf(owner, service))
-  yield* cluster.deleteProject(owner)
-})
+/** The owner's project; its namespace goes when the scope closes, which nobody waits for. */
+export const project = (owner: Owner) =>
+  Effect.acquireRelease(Effect.succeed(owner), ({ namespace }) =>
+    connect.pipe(
+      Effect.flatMap((api) =>
+        api.delete(
+          { kind: kinds.Namespace, namespace: undefined, name: namespace },
+          { propagation: "Background" }
+        )
+      ),
+      Effect.scoped,
+      Effect.ignore
+    )
+  )
 
 /** Deploys a repository's head as one service. */
 export const deploy = Effect.fn("deploy")(function* (

@@ -4,7 +4,7 @@ import * as Schema from "effect/Schema"
 import { Command } from "effect/cli"
 import { Finding } from "@mcpdeploy/provider-k3s/doctor/Finding"
 import { CommandFailed, exitCodes } from "../ExitCode.ts"
-import { printable } from "../Progress.ts"
+import { printable } from "../Printable.ts"
 import { findings } from "../Region.ts"
 import { print } from "./Root.ts"
 

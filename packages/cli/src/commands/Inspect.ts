@@ -7,6 +7,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { ClusterApplier, ServiceStatus } from "@mcpdeploy/core/ClusterApplier"
 import { Receipt } from "@mcpdeploy/core/domain/Receipt"
 import { clusterLayer } from "../Region.ts"
+import { jsonLine, printableLog } from "../Printable.ts"
 import { seconds } from "../Progress.ts"
 import { oneTarget, orFail, print, root } from "./Root.ts"
 
@@ -59,7 +60,7 @@ export const logs = Command.make(
     const cluster = yield* ClusterApplier
     yield* orFail(
       Stream.runForEach(cluster.logs(target, { follow, tail }), ({ line, pod }) =>
-        Console.log(json ? JSON.stringify({ pod, line }) : `${pod} ${line}`)
+        Console.log(json ? jsonLine({ pod, line }) : `${pod} ${printableLog(line)}`)
       )
     )
   })

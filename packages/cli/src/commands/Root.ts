@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import { Command, Flag } from "effect/cli"
 import { ServiceName } from "@mcpdeploy/core/domain/Identity"
 import { commandFailed, CommandFailed, exitCodes } from "../ExitCode.ts"
+import { jsonLine, printableText } from "../Printable.ts"
 import { targetOf } from "../RequestOf.ts"
 import { readServiceFile, ServiceFile } from "../ServiceFile.ts"
 
@@ -83,7 +84,7 @@ export const oneTarget = Effect.fn("oneTarget")(function* (name: Option.Option<s
 /** Prints a result: `text` for people, `value` with `--json`. */
 export const print = Effect.fnUntraced(function* (text: string, value: unknown) {
   const { json } = yield* root
-  yield* Console.log(json ? JSON.stringify(value) : text)
+  yield* Console.log(json ? jsonLine(value) : printableText(text))
 })
 
 /** Whatever is wrong with the input ends the process with the code for that. */
