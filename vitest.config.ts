@@ -11,6 +11,7 @@ export default defineConfig({
       "packages/provider-cloudflare",
       "packages/provider-gitea",
       "packages/provider-k3s",
+      "packages/server",
       "packages/temporal-adapter",
       "packages/temporal-contract",
       "scripts"

@@ -21,12 +21,14 @@ import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { failed } from "./K3sClusterApplier.ts"
 import type { Failure } from "./kubernetes/ApiFailure.ts"
 import * as KubeConfig from "./kubernetes/KubeConfig.ts"
 import * as KubernetesApi from "./kubernetes/KubernetesApi.ts"
 import { kinds, nameOf, type ObjectRef } from "./kubernetes/Kind.ts"
-import { isManaged, labelOf, type LiveObject } from "./kubernetes/LiveObject.ts"
+import { isManaged, labelOf, LiveObject } from "./kubernetes/LiveObject.ts"
+import { watch } from "./kubernetes/Watch.ts"
 import { fieldManager, labels, type Manifest, serviceLabels } from "./Manifests/Manifest.ts"
 import * as Project from "./Project.ts"
 import type { RegionConfig } from "./RegionConfig.ts"
@@ -115,25 +117,50 @@ const register = Effect.fnUntraced(
   (effect, _api, { target }) => retryConflicts(effect, nameOf(refOf(target)))
 )
 
+const allManaged: ObjectRef = { kind: kinds.ConfigMap, namespace: undefined, name: "" }
+const managedBy = `${labels.managedBy}=${fieldManager}`
+
 /** An entry that cannot be read is left out with a warning: one customer's must not hold up the pushes of all. */
+const decodeOrWarn = (live: LiveObject): Effect.Effect<DeployRequest | undefined> =>
+  decode(live).pipe(
+    Effect.catch((error) =>
+      Effect.as(Effect.logWarning(`left out of the catalog: ${error.message}`), undefined)
+    )
+  )
+
+const isThere = (request: DeployRequest | undefined): request is DeployRequest => request !== undefined
+
 const list = Effect.fnUntraced(function* (
   api: KubernetesApi.KubernetesApi,
   namespace: string | undefined,
   selector: string
 ): Effect.fn.Return<ReadonlyArray<DeployRequest>, Failure> {
-  const { items } = yield* api.list(
-    { kind: kinds.ConfigMap, namespace, name: "" },
-    { label: `${labels.managedBy}=${fieldManager},${selector}` }
-  )
-  const requests = yield* Effect.forEach(items, (live) =>
-    decode(live).pipe(
-      Effect.catch((error) =>
-        Effect.as(Effect.logWarning(`left out of the catalog: ${error.message}`), undefined)
-      )
-    )
-  )
-  return requests.filter((request) => request !== undefined)
+  const { items } = yield* api.list({ ...allManaged, namespace }, { label: `${managedBy},${selector}` })
+  return (yield* Effect.forEach(items, decodeOrWarn)).filter(isThere)
 })
+
+/**
+ * Every service, first as they are, then after each change: for who must know without asking. A request that has not changed
+ * stays the same value. Fails when the API server is away for a minute.
+ */
+export const changes = (
+  region: RegionConfig
+): Stream.Stream<ReadonlyArray<DeployRequest>, ClusterApplierError | ClusterConfigInvalid> =>
+  Stream.unwrap(
+    Effect.gen(function* () {
+      const api = yield* KubernetesApi.make(yield* KubeConfig.load(region))
+      const decoded = new WeakMap<LiveObject, DeployRequest | undefined>()
+      const decodeOnce = Effect.fnUntraced(function* (live: LiveObject) {
+        if (!decoded.has(live)) decoded.set(live, yield* decodeOrWarn(live))
+        return decoded.get(live)
+      })
+      return watch(api, allManaged, LiveObject, { label: `${managedBy},${repositoryLabel}` }).pipe(
+        Stream.mapEffect((items) => Effect.forEach(items, decodeOnce)),
+        Stream.map((requests) => requests.filter(isThere)),
+        Stream.mapError(failed("look-up", "all services"))
+      )
+    })
+  )
 
 const make = (api: KubernetesApi.KubernetesApi): ServiceCatalog["Service"] =>
   ServiceCatalog.of({
