@@ -85,6 +85,7 @@ export const runningBuilds = (wire: Wire.Receipt): Promise<number> =>
     const { buildKey, image } = yield* Schema.decodeUnknownEffect(Receipt)(wire)
     const control = yield* connect(yield* endpointOf(region().buildkit.address, undefined))
     const prefix = refPrefix({ buildKey, image, tenant: UserId.make(user) })
-    const events = control.history({ ActiveOnly: true, EarlyExit: true, Filter: [`ref~=/^${prefix}[.]/`] })
-    return (yield* Stream.runCollect(events)).length
+    // The daemon's own filter is for builds that have ended.
+    const events = yield* Stream.runCollect(control.history({ ActiveOnly: true, EarlyExit: true }))
+    return events.filter(({ record }) => record?.Ref.startsWith(`${prefix}.`)).length
   }).pipe(Effect.scoped, Effect.runPromise)
