@@ -88,7 +88,7 @@ const Started = Schema.decodeUnknownSync(Schema.Struct({ port: Schema.Int }))
 /** A server in a process of its own. */
 const serverProcess = Effect.acquireRelease(
   Effect.promise(async () => {
-    const child = fork(new URL("support/serverProcess.ts", import.meta.url), [String(limit)])
+    const child = fork(new URL("support/countsServer.ts", import.meta.url), [String(limit)])
     const { port } = await new Promise<{ readonly port: number }>((resolve, reject) => {
       child.once("message", (message) => resolve(Started(message)))
       child.once("exit", () => reject(new Error("the server ended")))
