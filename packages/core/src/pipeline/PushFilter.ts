@@ -1,4 +1,4 @@
-/** PushFilter: whether a push deploys by itself, from what its sender says in it. Pure. */
+/** PushFilter: whether a push deploys by itself, from what is known of it. One rule for webhooks and for reconciling. Pure. */
 import ignore from "ignore"
 import type { TriggerSpec } from "../domain/DeployRequest.ts"
 
@@ -6,7 +6,7 @@ export interface PushedChanges {
   /** Of the newest commit. */
   readonly message: string
   /** Changed files, from the repository's root; absent where they are not known. */
-  readonly paths?: ReadonlyArray<string>
+  readonly paths?: Iterable<string>
 }
 
 /** Why a push deploys nothing. */
@@ -15,25 +15,38 @@ export interface Filtered {
   readonly detail: string
 }
 
-/** As GitHub, GitLab and Gitea have it: docs.github.com/actions/managing-workflow-runs/skipping-workflow-runs. */
-const skip = /\[(?:skip ci|ci skip|no ci|skip actions|actions skip)\]|^skip-checks: *true$/im
+/**
+ * Marks in the newest commit's message, in any letter case: GitHub Actions'
+ * (https://docs.github.com/actions/managing-workflow-runs/skipping-workflow-runs), and the platform's own.
+ */
+const skipMark =
+  /\[(?:skip ci|ci skip|no ci|skip actions|actions skip|skip deploy|deploy skip)\]|^skip-checks: ?true\s*$/im
 
-/** Git allows any bytes in a path; `ignore` takes paths that lead nowhere else. */
-const isInside = (path: string): boolean => ignore.isPathValid(path)
+type Matcher = (path: string) => boolean
 
-/** undefined: it deploys. Where the changed paths are not known, every push counts as one that changes them. */
+/** Compiled once for a trigger, and gone with it. */
+const matchers = new WeakMap<ReadonlyArray<string>, Matcher>()
+
+/** Git allows any bytes in a path: one that no glob can be held against counts as meant. */
+const matcherOf = (patterns: ReadonlyArray<string>): Matcher => {
+  const known = matchers.get(patterns)
+  if (known !== undefined) return known
+  const globs = ignore({ ignorecase: false }).add([...patterns])
+  const matcher: Matcher = (path) => !ignore.isPathValid(path) || globs.ignores(path)
+  matchers.set(patterns, matcher)
+  return matcher
+}
+
+/** undefined: it deploys, as it does where something is not known. A deploy too many does no harm, one too few does. */
 export const filterPush = (
   trigger: TriggerSpec | undefined,
   { message, paths }: PushedChanges
 ): Filtered | undefined => {
-  if (trigger?.enabled === false) return { rule: "disabled", detail: "the service's trigger is switched off" }
-  const [mark] = skip.exec(message) ?? []
-  if (mark !== undefined) return { rule: "skip-ci", detail: `the commit's message says ${mark}` }
+  if (trigger?.enabled === false) return { rule: "disabled", detail: "trigger.enabled is false" }
+  const [mark] = skipMark.exec(message) ?? []
+  if (mark !== undefined) return { rule: "skip-ci", detail: `the commit's message says ${mark.trim()}` }
   if (trigger?.paths === undefined || paths === undefined) return undefined
-  const wanted = ignore({ ignorecase: false }).add([...trigger.paths])
-  if (paths.some((path) => isInside(path) && wanted.ignores(path))) return undefined
-  return {
-    rule: "paths",
-    detail: `none of the ${paths.length} changed files is in ${trigger.paths.join(", ")}`
-  }
+  return [...paths].some(matcherOf(trigger.paths))
+    ? undefined
+    : { rule: "paths", detail: `no changed path is among ${trigger.paths.join(", ")}` }
 }

@@ -2,7 +2,7 @@
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import { ClusterApplier, restoredWorkload } from "../ClusterApplier.ts"
+import { type Applied, ClusterApplier, restoredWorkload, type Workload } from "../ClusterApplier.ts"
 import { Generation } from "../domain/DeployRequest.ts"
 import type { ServiceTarget } from "../domain/Identity.ts"
 import { Receipt } from "../domain/Receipt.ts"
@@ -31,7 +31,6 @@ export const nextGeneration = Effect.fn("nextGeneration")(function* (target: Ser
  */
 export const rollback = Effect.fn("rollback")(function* ({ commit, generation, target }: Rollback) {
   const cluster = yield* ClusterApplier
-  const startedAt = yield* Clock.currentTimeMillis
   const history = yield* cluster.history(target)
   const done = history.find((receipt) => receipt.generation === generation && receipt.rollback === true)
   if (done !== undefined) return done
@@ -44,24 +43,32 @@ export const rollback = Effect.fn("rollback")(function* ({ commit, generation, t
     return yield* new NoSuchReceipt({ wanted: commit ?? "an earlier image" })
   }
   const applied = yield* cluster.restore(target, wanted, generation)
-  const workload = restoredWorkload(target, wanted, generation)
+  return yield* proven(restoredWorkload(target, wanted, generation), applied, { ...wanted, rollback: true })
+})
+
+/** Waits until what was applied runs, proves it, and stores a receipt: `kept` with the new evidence. */
+export const proven = Effect.fn("proven")(function* (
+  workload: Workload,
+  applied: Applied,
+  { probe: _, ...kept }: ConstructorParameters<typeof Receipt>[0]
+) {
+  const cluster = yield* ClusterApplier
+  const startedAt = yield* Clock.currentTimeMillis
   const pods = yield* cluster.awaitRollout(workload, applied)
   const deployedFor = (yield* Clock.currentTimeMillis) - startedAt
   const probe = yield* evidence(workload, pods)
   const now = yield* DateTime.now
-  const { probe: _, ...kept } = wanted
   const receipt = new Receipt({
     ...kept,
-    generation,
+    generation: workload.generation,
     pods,
     ...(probe === undefined ? {} : { probe }),
     steps: [
       { step: "restore", durationMs: deployedFor },
       { step: "verify", durationMs: DateTime.toEpochMillis(now) - startedAt - deployedFor }
     ],
-    rollback: true,
     deployedAt: DateTime.formatIso(now)
   })
-  yield* cluster.record(target, receipt)
+  yield* cluster.record(workload.target, receipt)
   return receipt
 })

@@ -17,9 +17,10 @@ describe("filterPush", () => {
     "other letter case": [only("web/"), changed("Web/a"), "paths"],
     "nothing changed": [only("web/"), changed(), "paths"],
     "paths that are not known": [only("web/"), { message: "change" }, undefined],
-    "odd paths": [only("web/"), changed("/web/a", "../web/b", ""), "paths"],
+    "a path that no glob can be held against": [only("web/"), changed("../docs/a"), undefined],
     "a mark in the message": [undefined, { message: "typo [CI skip]\n\nmore" }, "skip-ci"],
     "a mark in the body": [undefined, { message: "typo\n\n[skip actions]" }, "skip-ci"],
+    "the platform's mark": [undefined, { message: "typo [skip deploy]" }, "skip-ci"],
     "a trailer": [undefined, { message: "typo\n\nskip-checks: true" }, "skip-ci"],
     "words that are no mark": [undefined, { message: "skip ci; skip-checks: true later" }, undefined]
   } as const
