@@ -56,15 +56,15 @@ const forbidden = [
 const probes = `
 mkdir -p /www
 {
-echo "=== environment"; env; date
+echo "=== environment"; env
 echo "=== token"; cat /var/run/secrets/kubernetes.io/serviceaccount/token 2>&1; ls /var/run/secrets 2>&1
 echo "=== reached"
 ${[...forbidden, `${Lure.address} ${Lure.port}`].map((each) => `(nc -w 3 ${each} -e true 2>/dev/null && echo "REACHED ${each}") &`).join("\n")}
 wait
-date; echo "=== names"
-for name in $NAMES; do (answer=$(timeout 5 nslookup $name 2>/dev/null | sed -n '3,$p'); echo "? $name
-$answer") & done; wait
-date; echo "=== kernel"; dmesg | head -3; ls /dev /proc/1/root/work 2>&1 | head -40
+echo "=== names"
+own=$(nslookup neighbour 2>/dev/null | sed -n 's/^Address: \\(10[.]43[.].*\\)/\\1/p')
+for name in neighbour $NAMES $own; do echo "? $name"; nslookup $name 2>/dev/null | sed -n '3,$p'; done
+echo "=== kernel"; dmesg | head -3; ls /dev /proc/1/root/work 2>&1 | head -40
 echo "=== end"
 } > /www/probing 2>&1
 mv /www/probing /www/index.html
@@ -98,25 +98,21 @@ describeAttacks("a hostile app", () => {
           )
           for (const outcome of outcomes) assert.strictEqual(outcome._tag, "Deployed")
           const names = [
-            "neighbour",
             ...[
               "*.*.svc.cluster.local",
               "any.any.svc.cluster.local",
               `*.${victim.namespace}.svc.cluster.local`
             ],
-            ...[
-              "*.cluster.local",
-              `any.${victim.namespace}.pod.cluster.local`,
-              "_any._any.any.any.svc.cluster.local"
-            ],
-            ...Array.from({ length: 12 }, (_, index) => `10.43.0.${index}`)
+            ...["_any._any.any.any.svc.cluster.local", "10.43.0.1", "10.43.0.10"]
           ]
           const outcome = yield* deploy(attacker, hostile, {
-            run: { env: { NAMES: names.join(" "), EXPANDED: "$(HOME) $(KUBERNETES_SERVICE_HOST) $$(PORT)" } }
+            run: {
+              memory: "256Mi",
+              env: { NAMES: names.join(" "), EXPANDED: "$(HOME) $(KUBERNETES_SERVICE_HOST) $$(PORT)" }
+            }
           })
           assert.strictEqual(outcome._tag, "Deployed", JSON.stringify(outcome))
           const text = yield* shown(attacker)
-          process.stdout.write(text)
 
           assert.strictEqual(section(text, "reached"), `REACHED ${Lure.address} ${Lure.port}\n`)
           assert.match(section(text, "token"), /No such file/)
@@ -134,7 +130,6 @@ describeAttacks("a hostile app", () => {
           assert.lengthOf(resolved.match(/^Name:/gm) ?? [], 1)
           assert.notMatch(resolved, /name = |^Name:.*dp-v/m)
           assert.notInclude(text, `loot-${one}`)
-          assert.notInclude(section(text, "environment"), one)
           assert.match(section(text, "kernel"), /gVisor/)
         }).pipe(Effect.scoped),
       180_000
