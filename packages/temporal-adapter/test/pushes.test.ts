@@ -28,6 +28,8 @@ const pushesOfEach = full ? 10 : 4
 /** The share of pushes that come twice. */
 const duplicates = 0.4
 const deathSeconds = 5
+/** The longest pause between two pushes. */
+const pauseMs = full ? 2000 : 300
 
 const shuffled = <A>(values: ReadonlyArray<A>): ReadonlyArray<A> =>
   values
@@ -100,7 +102,7 @@ describeOnRegion("pushes", () => {
               for (const each of shuffled(others)) {
                 await submit(each)
                 if (Math.random() < duplicates) await submit(each)
-                await setTimeout(Math.random() * 300)
+                await setTimeout(Math.random() * pauseMs)
               }
 
               const records = await Promise.all(
