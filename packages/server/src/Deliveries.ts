@@ -24,8 +24,6 @@ import { WebhookSecrets } from "./WebhookSecrets.ts"
 export interface DeliveriesConfig {
   /** Where the repositories of each forge are: a repository's URL is one of these, "/" and its name. */
   readonly urls: Readonly<Record<Forge, ReadonlyArray<string>>>
-  /** Milliseconds within which a delivery is answered. */
-  readonly answerMs: number
   /** Deliveries that may wait for Temporal at once. */
   readonly maxInFlight: number
 }
@@ -69,7 +67,7 @@ const replyTo = (decided: ReadonlyArray<Decided>): Reply => {
 export class Deliveries extends Context.Service<
   Deliveries,
   {
-    /** Never fails: what goes wrong is an answer too. */
+    /** Never fails: what goes wrong is an answer too. Takes as long as the sink may take. */
     readonly receive: (delivery: Delivery) => Effect.Effect<Reply>
     /** Deliveries that wait for Temporal. */
     readonly inFlight: () => number
@@ -81,7 +79,7 @@ export class Deliveries extends Context.Service<
     Layer.effect(Deliveries, make(config))
 }
 
-const make = Effect.fnUntraced(function* ({ answerMs, maxInFlight, urls }: DeliveriesConfig) {
+const make = Effect.fnUntraced(function* ({ maxInFlight, urls }: DeliveriesConfig) {
   const secrets = yield* WebhookSecrets
   const index = yield* RepositoryIndex
   const sink = yield* PushSink
@@ -90,11 +88,15 @@ const make = Effect.fnUntraced(function* ({ answerMs, maxInFlight, urls }: Deliv
   const stored = new RecentlyDone<void, SinkUnavailable>()
   let inFlight = 0
 
-  /** The repositories with whose secret it is signed: one, unless several share a secret. */
-  const signers = ({ body, forge, signature }: Delivery): ReadonlyArray<string> =>
-    signature === undefined
-      ? []
-      : namesIn(body).filter((name) => isSigned(forge, signature, body, secrets.keysOf(forge, name)))
+  const isSignedFor = ({ body, forge, signature }: Delivery, name: string): boolean =>
+    isSigned(forge, signature, body, secrets.keysOf(forge, name))
+
+  /** A repository with whose secret it is signed. */
+  const signerOf = (delivery: Delivery): string | undefined => {
+    if (delivery.signature === undefined) return undefined
+    for (const name of namesIn(delivery.body)) if (isSignedFor(delivery, name)) return name
+    return undefined
+  }
 
   const decideAll = (
     forge: Forge,
@@ -156,10 +158,7 @@ const make = Effect.fnUntraced(function* ({ answerMs, maxInFlight, urls }: Deliv
           stored.end(key, exit._tag === "Success")
           Deferred.doneUnsafe(deferred, exit)
         })
-      ),
-      // The others wait for it, whatever becomes of the first one's connection.
-      Effect.forkDetach({ startImmediately: true }),
-      Effect.andThen(Deferred.await(deferred))
+      )
     )
   }
 
@@ -190,15 +189,15 @@ const make = Effect.fnUntraced(function* ({ answerMs, maxInFlight, urls }: Deliv
 
   const receive = (delivery: Delivery): Effect.Effect<Reply> => {
     const { forge, id } = delivery
-    const names = signers(delivery)
-    if (names.length === 0) {
+    const signer = signerOf(delivery)
+    if (signer === undefined) {
       return Effect.succeed(refused(401, "no secret of the repository that it names has made its signature"))
     }
     const decoded = decodeEvent(delivery)
     if (Result.isFailure(decoded)) return Effect.succeed(refused(400, decoded.failure))
     const event = decoded.success
     const name = normalName(event.repository)
-    if (!names.includes(name)) {
+    if (name !== signer && !isSignedFor(delivery, name)) {
       return Effect.succeed(refused(401, "it is signed with another repository's secret"))
     }
     if (event._tag === "Other") return Effect.succeed(ignored(`the event ${event.event} deploys nothing`))
@@ -214,10 +213,6 @@ const make = Effect.fnUntraced(function* ({ answerMs, maxInFlight, urls }: Deliv
       return Effect.succeed(unavailable("too many deliveries wait", retryAfterSeconds.busy))
     }
     return take(delivery, event, services).pipe(
-      Effect.timeoutOrElse({
-        duration: answerMs,
-        orElse: () => Effect.succeed(unavailable("Temporal does not answer in time", retryAfterSeconds.sink))
-      }),
       Effect.catch((error) =>
         Effect.as(
           Effect.logWarning(error.message, { forge, delivery: id }),

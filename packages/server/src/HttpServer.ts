@@ -23,6 +23,8 @@ export interface HttpConfig {
   readonly bufferBytes: number
   /** How long a request may take to arrive. */
   readonly bodySeconds: number
+  /** Milliseconds from a request's last byte to its answer, at most. */
+  readonly answerMs: number
 }
 
 export interface Health {
@@ -105,6 +107,7 @@ export const serve = Effect.fn("HttpServer.serve")(function* (config: HttpConfig
   const onWebhook = (forge: Forge, request: IncomingMessage, response: ServerResponse): void => {
     const begun = performance.now()
     const reply = (answer: Reply) => {
+      if (response.headersSent) return
       metrics.answered(forge, answer, (performance.now() - begun) / 1000)
       send(response, answer, isDraining ? ["connection", "close"] : [])
     }
@@ -127,7 +130,12 @@ export const serve = Effect.fn("HttpServer.serve")(function* (config: HttpConfig
           body: result
         })
       )
+      const due = setTimeout(
+        () => reply(unavailable("Temporal does not answer in time", 30)),
+        config.answerMs
+      )
       fiber.addObserver((exit) => {
+        clearTimeout(due)
         if (Exit.isSuccess(exit)) return reply(exit.value)
         run(Effect.logError("a delivery was not handled", exit.cause))
         reply(unavailable("something broke", 30))

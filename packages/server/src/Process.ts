@@ -31,13 +31,13 @@ export class ShutdownTooSlow extends Schema.TaggedError<ShutdownTooSlow>()("Shut
 /** A submit ends before the answer is due, so that a slow one is an answer too. */
 const submitBeforeMs = 50
 
-const servicesOf = ({ deliveries, gitea, region, secretsFolder, temporal }: Settings) =>
+const servicesOf = ({ deliveries, gitea, http, region, secretsFolder, temporal }: Settings) =>
   Deliveries.layer(deliveries).pipe(
     Layer.provideMerge(
       Layer.mergeAll(
         WebhookSecrets.layer(secretsFolder),
         RepositoryIndex.layer(K3sServiceCatalog.changes(new RegionConfig(region.cluster))),
-        TemporalPushSink.layer(temporal, deliveries.answerMs - submitBeforeMs),
+        TemporalPushSink.layer(temporal, http.answerMs - submitBeforeMs),
         gitea === undefined ? Ancestry.unknown : Ancestry.gitea(gitea.url, gitea.token)
       )
     )

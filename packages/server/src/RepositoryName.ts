@@ -33,18 +33,20 @@ const valueAt = (body: Buffer, from: number): string | undefined => {
 }
 
 /**
- * The values of all keys `full_name` that look like a repository's, each once. A `"` inside of a JSON string is escaped, so
- * a commit message cannot pretend to hold such a key. Which of them is meant is known when the verified body is parsed.
+ * The values of all keys `full_name` that look like a repository's, each once, as they are asked for. A `"` inside of a JSON
+ * string is escaped, so a commit message cannot pretend to hold such a key. Which of them is meant is known when the
+ * verified body is parsed.
  */
-export const namesIn = (body: Buffer): ReadonlyArray<string> => {
-  const names: Array<string> = []
+export function* namesIn(body: Buffer): Generator<string> {
+  const names = new Set<string>()
   let at = body.indexOf(key)
-  for (let count = 0; at !== -1 && count < maxKeys && names.length < maxNames; count++) {
+  for (let count = 0; at !== -1 && count < maxKeys && names.size < maxNames; count++) {
     const value = valueAt(body, at + key.length)
-    if (value !== undefined && isRepositoryName(value) && !names.includes(normalName(value))) {
-      names.push(normalName(value))
+    const name = value === undefined ? "" : normalName(value)
+    if (isRepositoryName(name) && !names.has(name)) {
+      names.add(name)
+      yield name
     }
     at = body.indexOf(key, at + key.length)
   }
-  return names
 }

@@ -90,7 +90,8 @@ export const readSettings = Effect.fn("readSettings")(function* (environment: En
     port: reader.integer("MCPDEPLOY_HTTP_PORT", 8080, 0, 65_535),
     bodyLimitBytes: reader.integer("MCPDEPLOY_BODY_LIMIT", 25_000_000, 1000, 100_000_000),
     bufferBytes: reader.integer("MCPDEPLOY_BUFFER_LIMIT", 100_000_000, 1000, 10_000_000_000),
-    bodySeconds: reader.integer("MCPDEPLOY_BODY_SECONDS", 10, 1, 120)
+    bodySeconds: reader.integer("MCPDEPLOY_BODY_SECONDS", 10, 1, 120),
+    answerMs
   }
   if (http.bufferBytes < http.bodyLimitBytes) reader.wrong("MCPDEPLOY_BUFFER_LIMIT", "is too small")
   const settings = {
@@ -102,7 +103,6 @@ export const readSettings = Effect.fn("readSettings")(function* (environment: En
         github: [reader.text("MCPDEPLOY_GITHUB_URL", "https://github.com", isUrl)],
         gitea: [...new Set([gitea, ...(api === undefined ? [] : [api])])]
       },
-      answerMs,
       maxInFlight: reader.integer("MCPDEPLOY_IN_FLIGHT", 512, 1, 10_000)
     },
     gitea: token === undefined || api === undefined ? undefined : { url: api, token },

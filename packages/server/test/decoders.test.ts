@@ -78,7 +78,7 @@ describe("signatures", () => {
 
 describe("names in a body", () => {
   it.prop("no bytes break the search", [Bytes], ([bytes]) => {
-    assert.deepStrictEqual(namesIn(Buffer.from(bytes)), [])
+    assert.deepStrictEqual([...namesIn(Buffer.from(bytes))], [])
   })
 
   it.prop("a text in the payload cannot pretend to be a key", [Schema.String], ([text]) => {
@@ -90,14 +90,14 @@ describe("names in a body", () => {
     ]) {
       for (const space of [undefined, 2]) {
         const body = Buffer.from(JSON.stringify(JSON.parse(pushBody({ message })), undefined, space))
-        assert.deepStrictEqual(namesIn(body), ["acme/web"])
+        assert.deepStrictEqual([...namesIn(body)], ["acme/web"])
       }
     }
   })
 
   it("many names are cut short", () => {
     const many = JSON.stringify(Array.from({ length: 1000 }, (_, n) => ({ full_name: `o/r${n}` })))
-    assert.lengthOf(namesIn(Buffer.from(many)), 4)
+    assert.lengthOf([...namesIn(Buffer.from(many))], 4)
   })
 })
 

@@ -92,7 +92,6 @@ export const testServer = Effect.fn("testServer")(function* (options: TestServer
   const services = yield* Layer.build(
     Deliveries.layer({
       urls: { github: ["https://git.example"], gitea: ["https://git.example"] },
-      answerMs: 900,
       maxInFlight: 256,
       ...options.deliveries
     }).pipe(Layer.provideMerge(dependencies))
@@ -106,6 +105,7 @@ export const testServer = Effect.fn("testServer")(function* (options: TestServer
       bodyLimitBytes: 25_000_000,
       bufferBytes: 100_000_000,
       bodySeconds: 10,
+      answerMs: 900,
       ...options.http
     },
     { isTemporalConnected: () => recorded.isConnected, isCatalogConnected: loaded.isConnected }
