@@ -1,12 +1,15 @@
 /**
  * `pnpm demo`: a region on this machine, a git repository, a deploy, a change, a broken change and the return from it.
  * Ends with the URL, the app's answer and the receipt. The region stays up.
+ *
+ * `pnpm demo --temporal`: the same by pushes to the region's Gitea, through deployer-server, Temporal and deployer-worker.
  */
 import { execFileSync, spawn } from "node:child_process"
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { get } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { dataFolder, defaultDataFolder } from "../packages/local-region/src/DataFolder.ts"
 
 const root = new URL("..", import.meta.url).pathname
 const cli = join(root, "packages/cli/src/main.ts")
@@ -68,10 +71,18 @@ const answer = (url: string): Promise<string> =>
     }).on("error", reject)
   })
 
-try {
-  say("A region on this machine: etcd, Kubernetes, containerd, gVisor, Traefik, a registry and BuildKit")
-  await expectExit(0, ["local", "up"])
+/** By pushes, through both processes of the execution plane. */
+const demoTemporal = async (): Promise<void> => {
+  const folder = dataFolder(process.env["MCPDEPLOY_LOCAL_DATA"] ?? defaultDataFolder())
+  const demo = spawn(process.execPath, [join(root, "examples/product-plane/src/demo.ts"), folder.region], {
+    stdio: "inherit"
+  })
+  const code = await new Promise((resolve) => demo.once("exit", resolve))
+  if (code !== 0) throw new Error(`the demo ended with ${code}`)
+}
 
+/** By the command line. */
+async function demoCommandLine(): Promise<void> {
   say("A git repository with a Node app, and its first deploy")
   cpSync(join(root, "examples/node-web"), repository, { recursive: true })
   git("init", "-q", "-b", "main")
@@ -99,6 +110,17 @@ try {
   process.stdout.write(
     `\nurl      ${url}\nanswer   ${await answer(url)}\nreceipt  ${JSON.stringify(receipt, null, 2)}\n`
   )
+}
+
+const byTemporal = process.argv.includes("--temporal")
+
+try {
+  say(
+    `A region on this machine: etcd, Kubernetes, containerd, gVisor, Traefik, a registry and BuildKit${byTemporal ? ", Temporal and Gitea" : ""}`
+  )
+  await expectExit(0, ["local", "up", ...(byTemporal ? ["--with", "temporal,gitea"] : [])])
+  if (byTemporal) await demoTemporal()
+  else await demoCommandLine()
   process.stdout.write("\nThe region stays up. To end it: npx --yes pnpm@12 mcpdeploy local down\n")
 } finally {
   rmSync(repository, { recursive: true, force: true })
