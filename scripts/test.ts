@@ -57,7 +57,9 @@ try {
         PATH: [process.env["PATH"] ?? "", kubectl].join(delimiter)
       }
     )
-    counts = JSON.parse(await readFile(report, "utf8"))
+    // There is none when the tests could not be collected.
+    const text = await readFile(report, "utf8").catch(() => undefined)
+    if (text !== undefined) counts = JSON.parse(text)
     if (code !== 0 && counts.numFailedTests === 0) failures++
   }
 } finally {
