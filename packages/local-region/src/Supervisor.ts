@@ -107,7 +107,12 @@ const startAll = Effect.gen(function* () {
     yield* Effect.all(
       [
         settings.parts.registry ? Effect.andThen(Registry.start(), pushPause) : Effect.void,
-        settings.parts.buildkit ? Effect.andThen(Registry.startForBuilds(), BuildKit.start()) : Effect.void
+        settings.parts.buildkit
+          ? Effect.andThen(
+              settings.parts.registry ? Registry.startForBuilds() : Effect.void,
+              BuildKit.start()
+            )
+          : Effect.void
       ],
       { concurrency: 2 }
     )

@@ -1,4 +1,5 @@
 /** `mcpdeploy domain`: hosts of a service's own. */
+import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -6,7 +7,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { DomainManager, DomainStatus, parseDomainName } from "@mcpdeploy/core/DomainManager"
 import { ownerOf } from "../RequestOf.ts"
 import { domainLayer } from "../Region.ts"
-import { oneTarget, orFail, print, serviceFile, usage } from "./Root.ts"
+import { oneTarget, orFail, print, root, serviceFile, usage } from "./Root.ts"
 
 const flags = {
   host: Argument.String("host").pipe(Argument.withDescription("The host, such as www.example.com")),
@@ -36,6 +37,11 @@ const add = Command.make(
   flags,
   Effect.fn("domain.add")(function* (input) {
     const { host, target } = yield* targetAndHost(input)
+    const { json } = yield* root
+    if (!json)
+      yield* Console.error(
+        `${host}: checking its DNS, then asking for its certificate, which takes up to 2 minutes …`
+      )
     const added = yield* orFail(DomainManager.use((domains) => domains.add(target, host)))
     yield* print(statusText(added), yield* Effect.orDie(encodeStatus(added)))
   })

@@ -14,11 +14,12 @@ const Condition = Schema.Struct({
 const Conditions = Schema.optionalKey(Schema.Array(Condition))
 
 export const Certificate = Schema.Struct({
-  metadata: Schema.Struct({ name: Schema.String, uid: Schema.String }),
+  metadata: Schema.Struct({ name: Schema.String, uid: Schema.String, creationTimestamp: Schema.String }),
   status: Schema.optionalKey(
     Schema.Struct({
       conditions: Conditions,
       notAfter: Schema.optionalKey(Schema.String),
+      renewalTime: Schema.optionalKey(Schema.String),
       lastFailureTime: Schema.optionalKey(Schema.String)
     })
   )
@@ -113,7 +114,46 @@ const failureOf = (
     : { _tag: "Failed", detail: failed.message ?? "the request failed", isValidation: false }
 }
 
-export const stateOf = ({ certificate, challenges, orders, requests }: Issuance): CertificateState => {
+/** Seconds in which cert-manager, and the authority, have done something where they run. */
+const patience = 10
+/** cert-manager begins a renewal at its time; an hour later it does not run. */
+const renewalPatience = 3600
+
+const secondsSince = (time: string, now: number): number => Math.round((now - Date.parse(time)) / 1000)
+
+/** What nothing happens to, where an object that does not change is all that there is to see of an outage. */
+const stalled = (
+  { metadata, status }: Certificate,
+  request: CertificateRequest | undefined,
+  order: Order | undefined,
+  now: number
+): string | undefined => {
+  const idle = (item: { readonly metadata: { readonly creationTimestamp: string } }) => {
+    const seconds = secondsSince(item.metadata.creationTimestamp, now)
+    return seconds > patience ? seconds : undefined
+  }
+  // A state, or a reason, comes with the authority's first answer.
+  const orderIdle = order === undefined || order.status?.state || reasonOf(order) ? undefined : idle(order)
+  if (orderIdle !== undefined)
+    return `the certificate authority has not taken the order for ${orderIdle} s: it is down, refuses, or is not reached; cert-manager goes on trying`
+  const isUntouched = request === undefined && (status?.conditions ?? []).length === 0
+  const untouched = isUntouched ? idle({ metadata }) : undefined
+  const unanswered =
+    request !== undefined && order === undefined && request.status === undefined ? idle(request) : undefined
+  const seconds = untouched ?? unanswered
+  if (seconds !== undefined) return `cert-manager has done nothing for ${seconds} s: does it run?`
+  const due = status?.renewalTime
+  const isBegun = conditionOf(status?.conditions, "Issuing")?.status === "True"
+  return due !== undefined && !isBegun && secondsSince(due, now) > renewalPatience
+    ? `its renewal was due at ${due}, and cert-manager has not begun it: does it run?`
+    : undefined
+}
+
+/** `now` in milliseconds since 1970. */
+export const stateOf = (
+  { certificate, challenges, orders, requests }: Issuance,
+  now: number
+): CertificateState => {
   if (certificate === undefined) return { _tag: "Absent" }
   const request = newest(
     requests.filter(
@@ -125,6 +165,7 @@ export const stateOf = ({ certificate, challenges, orders, requests }: Issuance)
   const challenge =
     order && newest(challenges.filter((each) => isOwnedBy(each, "Order", order.metadata.name)))
   const failure = failureOf(request, order, challenge)
+  const idle = stalled(certificate, request, order, now)
   const { conditions, notAfter } = certificate.status ?? {}
   const ready = conditionOf(conditions, "Ready")
   const issuing = conditionOf(conditions, "Issuing")
@@ -132,7 +173,7 @@ export const stateOf = ({ certificate, challenges, orders, requests }: Issuance)
     return {
       _tag: "Ready",
       notAfter,
-      problem: failure?._tag === "Failed" ? failure.detail : undefined
+      problem: failure?._tag === "Failed" ? failure.detail : idle
     }
   if (failure !== undefined) return failure
   if (issuing?.status === "False" && issuing.reason === "Failed")
@@ -140,6 +181,7 @@ export const stateOf = ({ certificate, challenges, orders, requests }: Issuance)
   const waitingFor =
     reasonOf(challenge) ??
     reasonOf(order) ??
+    idle ??
     conditionOf(request?.status?.conditions, "Ready")?.message ??
     issuing?.message
   return { _tag: "Issuing", waitingFor }

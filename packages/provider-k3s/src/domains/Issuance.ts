@@ -2,6 +2,7 @@
 import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import { UnexpectedAnswer } from "@mcpdeploy/core/ClusterApplier"
 import { CertificateFailed, type DomainName } from "@mcpdeploy/core/DomainManager"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -57,12 +58,13 @@ export const read = Effect.fn("Issuance.read")(function* (
     ],
     { concurrency: "unbounded" }
   )
-  return stateOf({
+  const issuance: Issuance = {
     certificate: certificates.find(({ metadata }) => metadata.name === name),
     requests,
     orders,
     challenges: challenges.filter(ofHost(host))
-  })
+  }
+  return stateOf(issuance, yield* Clock.currentTimeMillis)
 })
 
 /** Follows the certificate until it is there, or has failed, or took longer than `seconds`. */
@@ -75,7 +77,6 @@ export const follow = Effect.fn("Issuance.follow")(function* (
   const certificate = certificateRef(target, host)
   const byName = { field: `metadata.name=${certificate.name}` }
   let issuance = nothing
-  let waitingFor: string | undefined
   /** A challenge is deleted as soon as its order has failed, and takes the cause with it. */
   let cause: string | undefined
   const follow = <A>(
@@ -96,9 +97,9 @@ export const follow = Effect.fn("Issuance.follow")(function* (
     ],
     { concurrency: "unbounded" }
   ).pipe(
-    Stream.map(() => {
-      const state = stateOf(issuance)
-      if (state._tag === "Issuing") waitingFor = state.waitingFor ?? waitingFor
+    Stream.mapEffect(() => Clock.currentTimeMillis),
+    Stream.map((now) => {
+      const state = stateOf(issuance, now)
       const [challenge] = issuance.challenges
       if (challenge?.status?.state === "invalid") cause = challenge.status.reason
       return state
@@ -108,13 +109,12 @@ export const follow = Effect.fn("Issuance.follow")(function* (
     Effect.timeoutOrElse({
       duration: `${seconds} seconds`,
       orElse: () =>
-        Effect.fail(
-          new CertificateFailed({
-            host,
-            detail: `it is not there after ${seconds} seconds; cert-manager says: ${waitingFor ?? "nothing (does it run?)"}`,
-            retryable: true
-          })
-        )
+        Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          const state = stateOf(issuance, now)
+          const waitingFor = state._tag === "Issuing" ? state.waitingFor : undefined
+          const detail = `it is not there after ${seconds} seconds: ${waitingFor ?? "nothing is known of it (does cert-manager run?)"}`
+          return Effect.fail(new CertificateFailed({ host, detail, retryable: true }))
+        })
     })
   )
   if (decided._tag === "None")
