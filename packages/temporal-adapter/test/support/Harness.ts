@@ -1,11 +1,18 @@
 /** A deployer-worker process on a real Temporal dev server and the region that `MCPDEPLOY_TEST_REGION` names. */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process"
+import {
+  type ChildProcess,
+  execFileSync,
+  type ExecFileSyncOptionsWithStringEncoding,
+  spawn
+} from "node:child_process"
 import { randomBytes } from "node:crypto"
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { get } from "node:http"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { setTimeout } from "node:timers/promises"
+import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
+import type { RegionFile } from "@mcpdeploy/provider-k3s/RegionFile"
 import type { DeployClient } from "@mcpdeploy/temporal-contract/client"
 import { dataConverter, parsePayloadKeys } from "@mcpdeploy/temporal-contract/codec"
 import { contractVersion, type Push, type PushRecord } from "@mcpdeploy/temporal-contract/contract"
@@ -24,6 +31,11 @@ export class Shared {
   readonly region = join(this.folder, "region.json")
   readonly bundle = join(this.folder, "workflows.js")
   readonly cache = join(this.folder, "cache")
+  #file: RegionFile = {
+    cluster: { platformDomain: PlatformDomain.make("localhost") },
+    buildkit: { address: "" },
+    registry: { endpoint: "" }
+  }
 
   static async make(): Promise<Shared> {
     const shared = new Shared()
@@ -35,18 +47,25 @@ export class Shared {
       nameServers: [acme.nameServer],
       tlsEndpoint: new URL(ingress.https).host
     }
-    writeFileSync(
-      shared.region,
-      JSON.stringify({
-        cluster: { kubeconfig, platformDomain: "localhost", ingressEndpoint: ingress.http, domains },
-        buildkit,
-        registry: { endpoint: registry.endpoint },
-        git: { allowFile: true }
-      })
-    )
+    shared.change(() => ({
+      cluster: {
+        kubeconfig,
+        platformDomain: PlatformDomain.make("localhost"),
+        ingressEndpoint: ingress.http,
+        ...(domains === undefined ? {} : { domains })
+      },
+      buildkit,
+      registry: { endpoint: registry.endpoint },
+      git: { allowFile: true }
+    }))
     const { code } = await bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger("WARN") })
     writeFileSync(shared.bundle, code)
     return shared
+  }
+  /** Changes the region file. */
+  change(next: (file: RegionFile) => RegionFile): void {
+    this.#file = next(this.#file)
+    writeFileSync(this.region, JSON.stringify(this.#file))
   }
   [Symbol.dispose](): void {
     rmSync(this.folder, { recursive: true, force: true })
@@ -140,7 +159,11 @@ export class Repository {
     this.git("init", "-q", "-b", "main")
   }
   git(...args: ReadonlyArray<string>): string {
-    const options = { cwd: this.path, encoding: "utf8" } as const
+    const options: ExecFileSyncOptionsWithStringEncoding = {
+      cwd: this.path,
+      encoding: "utf8",
+      stdio: ["ignore", "pipe", "pipe"]
+    }
     return execFileSync("git", ["-c", "user.name=t", "-c", "user.email=t@localhost", ...args], options).trim()
   }
   /** busybox serves one file. `slow` makes the build take as many seconds. */
