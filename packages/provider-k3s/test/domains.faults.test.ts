@@ -126,7 +126,7 @@ describe.skipIf(!isReady)(titled("a domain and its faults", isReady, variable), 
           const domains = yield* managerFor(faulty.issuer, 14)
           const zone = `outage-${run}.com`
           const host = DomainName.make(`www.${zone}`)
-          yield* publish(zone, `www IN CNAME ${region?.acme.cnameTarget}.`)
+          yield* publish(zone, `* IN CNAME ${region?.acme.cnameTarget}.`)
 
           yield* faulty.cut
           const error = yield* Effect.flip(domains.add(target, host))
@@ -159,6 +159,17 @@ describe.skipIf(!isReady)(titled("a domain and its faults", isReady, variable), 
           yield* faulty.open
           yield* eventually(visit(host), (now) => now.fingerprint !== fingerprint, 120)
           assert.isUndefined((yield* domains.status(target, host)).problem)
+
+          const slow = DomainName.make(`slow.${zone}`)
+          yield* faulty.hang
+          const silent = yield* Effect.flip(domains.add(target, slow))
+          assert.match(silent.message, /the certificate authority has not taken the order/)
+          yield* faulty.goOn
+          assert.strictEqual(
+            (yield* domains.add(target, slow).pipe(Effect.retry({ times: 8 }))).state,
+            "served"
+          )
+          assert.lengthOf(yield* ordersOf(api, target, slow), 1)
         }).pipe(Effect.scoped),
       300_000
     )

@@ -6,7 +6,8 @@ import { execFileSync, spawn } from "node:child_process"
 import * as Effect from "effect/Effect"
 import { endpoints } from "./Region.ts"
 
-export const address = "198.51.100.7"
+/** Another one for each test file, since they run at the same time. */
+export const address = `198.51.100.${1 + (process.pid % 250)}`
 export const port = 8099
 export const url = (path: string): string => `http://${address}:${port}${path}`
 /** A path that redirects there. */

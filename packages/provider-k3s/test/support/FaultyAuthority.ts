@@ -51,6 +51,13 @@ export class FaultyAuthority {
     this.#forwarder = child
     child.stdout.once("data", () => resume(Effect.void))
   })
+  /** From now on connections are accepted, and nothing is answered; until {@link goOn}. */
+  readonly hang = Effect.sync(() => {
+    this.#forwarder?.kill("SIGSTOP")
+  })
+  readonly goOn = Effect.sync(() => {
+    this.#forwarder?.kill("SIGCONT")
+  })
   /** From now on connections are refused, and those that are open are gone. */
   readonly cut = Effect.sync(() => {
     this.#forwarder?.kill("SIGKILL")
