@@ -16,7 +16,7 @@ import { decodeEvent, type DeleteEvent, type PushEvent } from "./ForgeEvent.ts"
 import { arrivals, generationOf } from "./Generation.ts"
 import { PushSink, type SinkUnavailable } from "./PushSink.ts"
 import { RecentlyDone } from "./RecentlyDone.ts"
-import { type IndexedService, RepositoryIndex } from "./RepositoryIndex.ts"
+import { type IndexedService, normalUrl, RepositoryIndex } from "./RepositoryIndex.ts"
 import { namesIn, normalName } from "./RepositoryName.ts"
 import { isSigned } from "./Signature.ts"
 import { WebhookSecrets } from "./WebhookSecrets.ts"
@@ -88,6 +88,13 @@ const make = Effect.fnUntraced(function* ({ maxInFlight, urls }: DeliveriesConfi
   const stored = new RecentlyDone<void, SinkUnavailable>()
   let inFlight = 0
 
+  const basesOf = (forge: Forge): ReadonlyArray<string> => [...new Set(urls[forge].map(normalUrl))]
+  const bases = { github: basesOf("github"), gitea: basesOf("gitea") }
+  const servicesOf = (forge: Forge, name: string): ReadonlyArray<IndexedService> => {
+    const found = bases[forge].map((base) => index.servicesOf(`${base}/${name}`))
+    return found.length === 1 ? (found[0] ?? []) : found.flat()
+  }
+
   const isSignedFor = ({ body, forge, signature }: Delivery, name: string): boolean =>
     isSigned(forge, signature, body, secrets.keysOf(forge, name))
 
@@ -98,19 +105,14 @@ const make = Effect.fnUntraced(function* ({ maxInFlight, urls }: DeliveriesConfi
     return undefined
   }
 
-  const decideAll = (
-    forge: Forge,
-    event: PushEvent | DeleteEvent,
-    services: ReadonlyArray<IndexedService>
-  ) => {
-    const decided = services.map((service): Decided => ({
-      service,
-      decision: decide(event, service.request)
-    }))
+  /** What the event alone says. */
+  const decideAll = (event: PushEvent | DeleteEvent, services: ReadonlyArray<IndexedService>) =>
+    services.map((service): Decided => ({ service, decision: decide(event, service.request) }))
+
+  /** Those that hold only where no commit was thrown away deploy where that is not known. */
+  const settle = (forge: Forge, event: PushEvent | DeleteEvent, decided: ReadonlyArray<Decided>) => {
     const isUnsure = ({ decision }: Decided) => decision._tag === "Filtered" && decision.unlessForced === true
-    if (event._tag === "Delete" || forge === "github" || !decided.some(isUnsure)) {
-      return Effect.succeed(decided)
-    }
+    if (event._tag === "Delete" || forge === "github" || !decided.some(isUnsure)) return undefined
     return Effect.map(ancestry.isForward(event.repository, event.before, event.after), (isForward) =>
       isForward
         ? decided
@@ -148,10 +150,15 @@ const make = Effect.fnUntraced(function* ({ maxInFlight, urls }: DeliveriesConfi
     const running = stored.begin(key, deferred)
     if (running !== undefined) return Deferred.await(running)
     inFlight++
-    return Effect.forEach(submissions, ([target, push]) => sink.submit(target, push), {
-      concurrency,
-      discard: true
-    }).pipe(
+    const [only] = submissions
+    const all =
+      only !== undefined && submissions.length === 1
+        ? sink.submit(...only)
+        : Effect.forEach(submissions, ([target, push]) => sink.submit(target, push), {
+            concurrency,
+            discard: true
+          })
+    return all.pipe(
       Effect.onExit((exit) =>
         Effect.sync(() => {
           inFlight--
@@ -162,30 +169,37 @@ const make = Effect.fnUntraced(function* ({ maxInFlight, urls }: DeliveriesConfi
     )
   }
 
-  const take = Effect.fnUntraced(function* (
-    delivery: Delivery,
-    event: PushEvent | DeleteEvent,
-    services: ReadonlyArray<IndexedService>
-  ) {
-    const receivedAt = arrival(Date.now())
-    const decided = yield* decideAll(delivery.forge, event, services)
-    const submissions = decided.map((each) => submissionOf(delivery, event, receivedAt, each))
-    yield* store(delivery, submissions)
-    const reply = replyTo(decided)
-    yield* Effect.logInfo("a push was taken", {
+  const log = (delivery: Delivery, event: PushEvent | DeleteEvent, decided: ReadonlyArray<Decided>) =>
+    Effect.logInfo("a push was taken", {
       forge: delivery.forge,
       delivery: delivery.id,
       repository: event.repository,
       ref: event.ref,
       ...(event._tag === "Push" ? { commit: event.after } : {}),
-      outcome: reply.answer.outcome,
       services: decided.map(
         ({ decision, service: { request } }) =>
           `${request.target.key} ${decision._tag === "Deploy" ? "deploys" : `filtered by ${decision.rule}`}`
       )
     })
-    return reply
-  })
+
+  const take = (
+    delivery: Delivery,
+    event: PushEvent | DeleteEvent,
+    services: ReadonlyArray<IndexedService>
+  ): Effect.Effect<Reply, SinkUnavailable> => {
+    const receivedAt = arrival(Date.now())
+    const storeAll = (decided: ReadonlyArray<Decided>) =>
+      store(
+        delivery,
+        decided.map((each) => submissionOf(delivery, event, receivedAt, each))
+      ).pipe(
+        Effect.andThen(log(delivery, event, decided)),
+        Effect.map(() => replyTo(decided))
+      )
+    const decided = decideAll(event, services)
+    const settled = settle(delivery.forge, event, decided)
+    return settled === undefined ? storeAll(decided) : Effect.flatMap(settled, storeAll)
+  }
 
   const receive = (delivery: Delivery): Effect.Effect<Reply> => {
     const { forge, id } = delivery
@@ -207,7 +221,7 @@ const make = Effect.fnUntraced(function* ({ maxInFlight, urls }: DeliveriesConfi
     if (!index.isLoaded()) {
       return Effect.succeed(unavailable("the services are not known yet", retryAfterSeconds.busy))
     }
-    const services = index.servicesOf(urls[forge].map((url) => `${url}/${name}`))
+    const services = servicesOf(forge, name)
     if (services.length === 0) return Effect.succeed(ignored("no service is deployed from this repository"))
     if (inFlight >= maxInFlight) {
       return Effect.succeed(unavailable("too many deliveries wait", retryAfterSeconds.busy))

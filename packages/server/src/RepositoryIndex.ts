@@ -34,12 +34,15 @@ const indexed = (request: DeployRequest): IndexedService => ({
   encoded: encode(request)
 })
 
+const none: ReadonlyArray<IndexedService> = []
+
 const reconnects = Schedule.spaced("1 second")
 
 export class RepositoryIndex extends Context.Service<
   RepositoryIndex,
   {
-    readonly servicesOf: (urls: ReadonlyArray<string>) => ReadonlyArray<IndexedService>
+    /** `url` as {@link normalUrl} makes it. */
+    readonly servicesOf: (url: string) => ReadonlyArray<IndexedService>
     /** Whether it has been read since the process began. */
     readonly isLoaded: () => boolean
     /** Whether changes are heard of. Without it, what was known last goes on. */
@@ -78,7 +81,7 @@ export class RepositoryIndex extends Context.Service<
           Effect.forkScoped
         )
         return RepositoryIndex.of({
-          servicesOf: (urls) => [...new Set(urls.flatMap((url) => byUrl?.get(normalUrl(url)) ?? []))],
+          servicesOf: (url) => byUrl?.get(url) ?? none,
           isLoaded: () => byUrl !== undefined,
           isConnected: () => isConnected
         })
