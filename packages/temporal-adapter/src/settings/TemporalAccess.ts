@@ -42,7 +42,7 @@ const codeOf = (error: unknown): number | undefined =>
  * without a word.
  */
 const endsHandshake =
-  /received fatal alert|UnexpectedEof|BrokenPipe|ConnectionReset|ECONNRESET|tlsv1[23]? alert/
+  /received fatal alert|UnexpectedEof|BrokenPipe|ConnectionReset|"connection closed"|ECONNRESET|tlsv1[23]? alert/
 
 const isTls = ({ apiKey, authority, clientCertificate }: TemporalSettings): boolean =>
   apiKey !== undefined || clientCertificate !== undefined || authority !== undefined
