@@ -2,6 +2,7 @@
 import { assert, it as test, layer } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
 import { get } from "node:http"
 import { unique } from "./support/Builds.ts"
 import * as Lure from "./support/Lure.ts"
@@ -25,7 +26,7 @@ const appOf = (script: string) => ({
   "app.sh": script
 })
 
-class NotReady extends Error {}
+class NotReady extends Schema.TaggedError<NotReady>()("NotReady", { detail: Schema.String }) {}
 
 /** What the app shows at `/`, once its probes have ended. */
 const shown = (target: ServiceTarget) =>
@@ -37,10 +38,10 @@ const shown = (target: ServiceTarget) =>
       response.setEncoding("utf8")
       response.on("data", (chunk: string) => (text += chunk))
       response.on("end", () =>
-        resume(text.includes("=== end") ? Effect.succeed(text) : Effect.fail(new NotReady(text)))
+        resume(text.includes("=== end") ? Effect.succeed(text) : Effect.fail(new NotReady({ detail: text })))
       )
     })
-    sent.on("error", () => resume(Effect.fail(new NotReady("no answer"))))
+    sent.on("error", () => resume(Effect.fail(new NotReady({ detail: "no answer" }))))
     return Effect.sync(() => sent.destroy())
   }).pipe(Effect.retry(Schedule.spaced("500 millis")), Effect.timeout("90 seconds"))
 
