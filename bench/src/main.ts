@@ -1,7 +1,7 @@
 /**
  * `pnpm bench NAME`: measures ours against its peer in the same run. Prints one line a measure, then a table.
  *
- * Names: `deploy`, `context`, `apply`, `memory`, `orchestration`. Addresses come from the environment, else from the local region.
+ * Names: `deploy`, `context`, `apply`, `domain`, `memory`, `orchestration`. Addresses come from the environment, else from the local region.
  */
 import { defaultDataFolder } from "@mcpdeploy/local-region/DataFolder"
 import { regionEnvironment } from "@mcpdeploy/local-region/RegionEnvironment"
@@ -16,6 +16,7 @@ const benches = {
   deploy: () => import("./deploy.ts"),
   context: () => import("./context.ts"),
   apply: () => import("./apply.ts"),
+  domain: () => import("./domain.ts"),
   memory: () => import("./memory.ts"),
   orchestration: () => import("./orchestration.ts")
 }
