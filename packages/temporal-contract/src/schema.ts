@@ -83,5 +83,5 @@ export const encodeFailure = (error: PlaneError): Effect.Effect<Failure> =>
 /** The same typed error again. An error of a newer contract, that is not known here, is {@link Unexpected}. */
 export const decodeFailure = (failure: Failure): Effect.Effect<PlaneError> =>
   Schema.decodeUnknownEffect(PlaneError)(failure.error).pipe(
-    Effect.catch(() => Effect.succeed(new Unexpected({ detail: failure.message })))
+    Effect.orElseSucceed(() => new Unexpected({ detail: failure.message }))
   )
