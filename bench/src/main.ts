@@ -1,7 +1,7 @@
 /**
  * `pnpm bench NAME`: measures ours against its peer in the same run. Prints one line a measure, then a table.
  *
- * Names: `deploy`, `context`, `apply`, `domain`, `memory`, `orchestration`. Addresses come from the environment, else from the local region.
+ * Names: `deploy`, `context`, `apply`, `domain`, `memory`, `orchestration`, `webhooks`. Addresses come from the environment, else from the local region.
  */
 import { defaultDataFolder } from "@mcpdeploy/local-region/DataFolder"
 import { regionEnvironment } from "@mcpdeploy/local-region/RegionEnvironment"
@@ -18,7 +18,8 @@ const benches = {
   apply: () => import("./apply.ts"),
   domain: () => import("./domain.ts"),
   memory: () => import("./memory.ts"),
-  orchestration: () => import("./orchestration.ts")
+  orchestration: () => import("./orchestration.ts"),
+  webhooks: () => import("./webhooks.ts")
 }
 
 const isBench = (name: string | undefined): name is keyof typeof benches =>
@@ -31,7 +32,7 @@ if (!isBench(name)) {
 }
 
 /** They bring what they need. */
-const withoutRegion: ReadonlyArray<keyof typeof benches> = ["orchestration"]
+const withoutRegion: ReadonlyArray<keyof typeof benches> = ["orchestration", "webhooks"]
 
 if (!withoutRegion.includes(name)) {
   const folder = process.env["MCPDEPLOY_LOCAL_DATA"] ?? defaultDataFolder(process.env)
