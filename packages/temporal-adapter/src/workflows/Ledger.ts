@@ -5,6 +5,8 @@ import { transportFailure } from "@mcpdeploy/temporal-contract/failure"
 
 /** How many pushes a service remembers. */
 export const keptRecords = 50
+/** How many of them deploy nothing: pushes to a busy repository's other branches must not drive out what was deployed. */
+export const keptFiltered = 20
 
 /** A push that deploys. */
 export interface DeployPush extends Push {
@@ -121,7 +123,11 @@ export class Ledger {
       receivedAt,
       verdict
     }
-    this.#records = [...this.#records, record].slice(-keptRecords)
+    const records = [...this.#records, record]
+    const isFiltered = (each: PushRecord) => each.verdict._tag === "Filtered"
+    const isTooMuch = records.filter(isFiltered).length > keptFiltered
+    const forgotten = isTooMuch ? records.find(isFiltered) : undefined
+    this.#records = records.filter((each) => each !== forgotten).slice(-keptRecords)
   }
 
   #replace(old: PushRecord, record: PushRecord): void {
