@@ -5,14 +5,18 @@ import * as Exit from "effect/Exit"
 import { CliError, Command } from "effect/cli"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { remove, rollback } from "./commands/Change.ts"
+import { restart, rollback, scale } from "./commands/Change.ts"
 import { deploy, plan } from "./commands/Deploy.ts"
 import { doctor } from "./commands/Doctor.ts"
 import { domain } from "./commands/Domain.ts"
+import { env } from "./commands/Env.ts"
 import { history, logs, status } from "./commands/Inspect.ts"
 import { local } from "./commands/Local.ts"
 import { mirror } from "./commands/Mirror.ts"
+import { preview } from "./commands/Preview.ts"
+import { project, remove } from "./commands/Remove.ts"
 import { root } from "./commands/Root.ts"
+import { run } from "./commands/Run.ts"
 import { CommandFailed, exitCodes } from "./ExitCode.ts"
 import { printableText } from "./Printable.ts"
 import packageJson from "../package.json" with { type: "json" }
@@ -33,7 +37,13 @@ root.pipe(
     logs,
     history,
     rollback,
+    env,
+    scale,
+    restart,
+    run,
+    preview,
     remove,
+    project,
     domain,
     mirror,
     doctor,

@@ -12,6 +12,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { GitMirror } from "@mcpdeploy/core/GitMirror"
 import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
 import { SecretRef } from "@mcpdeploy/core/domain/Source"
 import { SecretStore } from "@mcpdeploy/core/SecretStore"
@@ -151,6 +152,17 @@ export const pipelineLayer = Layer.unwrap(
   })
 ).pipe(Layer.provideMerge(secretStore))
 
+/** What changes and removes services: everything but sources and builds. */
+export const operationsLayer = Layer.unwrap(
+  Effect.gen(function* () {
+    const file = yield* regionFile
+    const { operationsLayer, partsOf } = yield* Effect.promise(
+      () => import("@mcpdeploy/provider-k3s/K3sRegion")
+    )
+    return operationsLayer(yield* usage(partsOf(file)))
+  })
+).pipe(Layer.provideMerge(secretStore))
+
 /** What is wrong with the region. */
 export const findings = Effect.gen(function* () {
   const file = yield* regionFile
@@ -177,6 +189,20 @@ export const mirrorLayer = Layer.unwrap(
           "this region has no Gitea: `mcpdeploy local up --with gitea` starts one, a region file names one under `gitea`"
       })
     }
+    return yield* giteaLayer(cluster, gitea)
+  })
+).pipe(Layer.provide(secretStore))
+
+/** Gitea's mirrors, or that there are none. */
+export const mirrorsIfAny = Layer.unwrap(
+  Effect.gen(function* () {
+    const { cluster, gitea } = yield* regionFile
+    return gitea === undefined ? GitMirror.none : yield* giteaLayer(cluster, gitea)
+  })
+).pipe(Layer.provide(secretStore))
+
+const giteaLayer = (cluster: RegionFile["cluster"], gitea: NonNullable<RegionFile["gitea"]>) =>
+  Effect.gen(function* () {
     const secrets = yield* SecretStore
     const [{ RegionConfig }, GiteaMirror] = yield* Effect.promise(() =>
       Promise.all([
@@ -194,4 +220,3 @@ export const mirrorLayer = Layer.unwrap(
       new RegionConfig(cluster)
     )
   })
-).pipe(Layer.provide(secretStore))

@@ -178,6 +178,16 @@ export class DeletionUnfinished extends Schema.TaggedError<DeletionUnfinished>()
   }
 }
 
+/** A one-off command did not end in its time, and was ended. */
+export class RunDeadline extends Schema.TaggedError<RunDeadline>()("RunDeadline", {
+  seconds: Schema.Finite
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return `the command had not ended after ${this.seconds} seconds, and was ended: give it more time with --deadline`
+  }
+}
+
 export const ClusterApplierReason = Schema.Union([
   ClusterConfigInvalid,
   ClusterUnreachable,
@@ -193,6 +203,7 @@ export const ClusterApplierReason = Schema.Union([
   NamespaceTerminating,
   ProjectNotEmpty,
   DeletionUnfinished,
+  RunDeadline,
   ProbeFailed,
   RolloutCause
 ])
@@ -221,14 +232,19 @@ export interface Workload {
   readonly run: RunSpec
   /** Values of `run.secrets`, by environment variable. */
   readonly secrets: Readonly<Record<string, Redacted.Redacted>>
+  /** Another time makes new pods of the same image and environment. */
+  readonly restartedAt?: string
 }
 
 /** The workload that `receipt` proves, run again as `generation`. Its Secret is in the cluster already, so no values. */
 export const restoredWorkload = (
   target: ServiceTarget,
-  { digest, image, run }: Receipt,
+  { digest, image, restartedAt, run }: Receipt,
   generation: Generation
-): Workload => ({ target, image, digest, generation, run, secrets: {} })
+): Workload => ({
+  ...{ target, image, digest, generation, run, secrets: {} },
+  ...(restartedAt === undefined ? {} : { restartedAt })
+})
 
 /** One object's difference. `lines` is a unified diff of its YAML, secret values redacted. */
 export const ObjectChange = Schema.Struct({
@@ -276,6 +292,30 @@ export interface LogLine {
   readonly line: string
 }
 
+/** A command that runs once, beside the service, in what `receipt` says: its image, environment and limits. */
+export interface OneOff {
+  readonly receipt: Receipt
+  readonly command: readonly [string, ...ReadonlyArray<string>]
+  /** Seconds from its start, the pulling of the image included. */
+  readonly deadlineSeconds: number
+}
+
+/** A line that the command writes (standard output and error are one stream), and at last how it ended. */
+export type OneOffEvent =
+  | { readonly _tag: "Line"; readonly line: string }
+  | { readonly _tag: "Ended"; readonly exitCode: number }
+
+/** What of the registry a service needs. */
+export interface ServiceImages {
+  /** `dp-{user_id}-{project}/{service}`. */
+  readonly repository: string
+  /** Of what runs or may run at any moment, and of the kept receipts. */
+  readonly digests: ReadonlyArray<ImageDigest>
+  /** The newest request, and the newest deploy that succeeded; the same generation when nothing is under way. */
+  readonly requested?: Generation
+  readonly deployed?: { readonly generation: Generation; readonly deployedAt: string }
+}
+
 export class ClusterApplier extends Context.Service<
   ClusterApplier,
   {
@@ -314,9 +354,28 @@ export class ClusterApplier extends Context.Service<
       target: ServiceTarget,
       options: { readonly follow: boolean; readonly tail: number }
     ) => Stream.Stream<LogLine, ClusterApplierError>
-    /** Deletes what the service owns and waits until it is gone. Deleting what is not there succeeds. */
-    readonly delete: (target: ServiceTarget) => Effect.Effect<void, ClusterApplierError>
-    /** Deletes the project's namespace and waits until it is gone; refused while a service is in it. */
-    readonly deleteProject: (owner: Owner) => Effect.Effect<void, ClusterApplierError>
+    /**
+     * Runs a command once, sandboxed like the service, and removes it when it has ended or the stream is interrupted; when
+     * this process is killed, the cluster removes it. A command that fails is not a failure of the stream.
+     */
+    readonly run: (target: ServiceTarget, oneOff: OneOff) => Stream.Stream<OneOffEvent, ClusterApplierError>
+    /** Whether the project has a namespace, also one that is being deleted; fails when it is another owner's. */
+    readonly hasProject: (owner: Owner) => Effect.Effect<boolean, ClusterApplierError>
+    /** The services of which the project has anything; none for a project that is not there or is being deleted. */
+    readonly services: (owner: Owner) => Effect.Effect<ReadonlyArray<ServiceTarget>, ClusterApplierError>
+    /** What the region, or one namespace of it, needs of the registry. Fails rather than leave one out. */
+    readonly images: (
+      namespace?: Namespace
+    ) => Effect.Effect<ReadonlyArray<ServiceImages>, ClusterApplierError>
+    /**
+     * Deletes what the service owns, its request in the catalog included, and waits until it is gone. Deleting what is not
+     * there succeeds. Returns what was deleted, as `Kind name`.
+     */
+    readonly delete: (target: ServiceTarget) => Effect.Effect<ReadonlyArray<string>, ClusterApplierError>
+    /**
+     * Deletes the project's namespace and waits until it is gone; refused while a service is in it. Returns whether there
+     * was one.
+     */
+    readonly deleteProject: (owner: Owner) => Effect.Effect<boolean, ClusterApplierError>
   }
 >()("mcpdeploy/core/ClusterApplier") {}

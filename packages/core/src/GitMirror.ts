@@ -1,6 +1,7 @@
 /** GitMirror: keeps repositories of elsewhere mirrored in the region's own Git server, and tells deployer-server of their pushes. */
 import * as Context from "effect/Context"
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { GitCredentials, RepositoryUrl } from "./domain/Source.ts"
 
@@ -36,6 +37,8 @@ export interface MirrorState {
   readonly spec: MirrorSpec
   /** `missing`: the Git server does not have it, see `rebuild`. */
   readonly state: "mirrored" | "missing" | "other"
+  /** Where it is cloned from; absent while the Git server does not have it. */
+  readonly url: string | undefined
   /** When it was last synced, ISO 8601. */
   readonly syncedAt: string | undefined
 }
@@ -105,4 +108,16 @@ export class GitMirror extends Context.Service<
       onMirror: (added: MirrorAdded) => Effect.Effect<void>
     ) => Effect.Effect<ReadonlyArray<MirrorAdded>, MirrorError>
   }
->()("mcpdeploy/core/GitMirror") {}
+>()("mcpdeploy/core/GitMirror") {
+  /** Of a region without a Git server: there are no mirrors, and none can be made. */
+  static readonly none: Layer.Layer<GitMirror> = Layer.sync(GitMirror, () => {
+    const refused = Effect.fail(new MirrorRefused({ detail: "this region has no Git server for mirrors" }))
+    return GitMirror.of({
+      add: () => refused,
+      list: Effect.succeed([]),
+      remove: () => Effect.void,
+      sync: () => refused,
+      rebuild: () => Effect.succeed([])
+    })
+  })
+}

@@ -3,12 +3,13 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { ImageDigest, RegistryName } from "./domain/Image.ts"
+import type { ManifestSummary } from "./oci/Manifest.ts"
 import { RegistryReason } from "./oci/RegistryReason.ts"
 
 export * from "./oci/RegistryReason.ts"
 
 export class RegistryError extends Schema.TaggedError<RegistryError>()("RegistryError", {
-  operation: Schema.Literals(["resolve", "publish", "list", "delete"]),
+  operation: Schema.Literals(["resolve", "publish", "list", "delete", "read"]),
   image: Schema.String,
   reason: RegistryReason
 }) {
@@ -45,5 +46,12 @@ export class Registry extends Context.Service<
     readonly list: (repository: ImageRepository) => Effect.Effect<ReadonlyArray<string>, RegistryError>
     /** Deletes a tag or, by digest, a manifest with all its tags. Deleting what is not there succeeds. */
     readonly delete: (repository: ImageRepository, reference: string) => Effect.Effect<void, RegistryError>
+    /** All repositories of a registry, by path, also such as hold nothing any more. */
+    readonly repositories: (registry: RegistryName) => Effect.Effect<ReadonlyArray<string>, RegistryError>
+    /** What a tag or digest consists of. */
+    readonly read: (
+      repository: ImageRepository,
+      reference: string
+    ) => Effect.Effect<ManifestSummary, RegistryError>
   }
 >()("mcpdeploy/core/Registry") {}

@@ -213,10 +213,11 @@ const make = (
         specs,
         Effect.fnUntraced(function* (spec): Effect.fn.Return<MirrorState, GiteaApi.Failure> {
           const repository = yield* GiteaApi.repository(gitea, spec.name)
-          if (repository === undefined) return { spec, state: "missing", syncedAt: undefined }
+          if (repository === undefined) return { spec, state: "missing", url: undefined, syncedAt: undefined }
           return {
             spec,
             state: isIt(spec, repository) ? "mirrored" : "other",
+            url: repository.clone_url,
             syncedAt: repository.mirror_updated
           }
         }),

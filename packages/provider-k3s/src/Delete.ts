@@ -39,7 +39,14 @@ const awaitGone = Effect.fnUntraced(function* (
 })
 
 /** Kinds that a service has under its label, in the order in which they go: first what leads users to it. */
-const serviceKinds = [kinds.Ingress, kinds.Service, kinds.Deployment, kinds.Secret, kinds.ConfigMap]
+const serviceKinds = [
+  kinds.Ingress,
+  kinds.Service,
+  kinds.CronJob,
+  kinds.Deployment,
+  kinds.Secret,
+  kinds.ConfigMap
+]
 
 /**
  * The record goes first: from then on no deploy that is under way can finish, and what it still makes is collected as the
@@ -48,9 +55,11 @@ const serviceKinds = [kinds.Ingress, kinds.Service, kinds.Deployment, kinds.Secr
 export const deleteService = Effect.fn("Delete.service")(function* (
   api: KubernetesApi,
   target: ServiceTarget
-): Effect.fn.Return<void, Failure> {
+): Effect.fn.Return<ReadonlyArray<string>, Failure> {
   const { namespace } = target
-  if ((yield* Project.find(api, target.owner)) === undefined) return
+  if ((yield* Project.find(api, target.owner)) === undefined) return []
+  const ofJobs = `${labels.managedBy}=${fieldManager},${labels.jobOf}=${target.service}`
+  const jobs = yield* api.list({ kind: kinds.Job, namespace, name: "" }, { label: ofJobs })
   const all = yield* Effect.forEach(
     serviceKinds,
     (kind) => Effect.map(listOf(api, target, kind), (items) => ({ kind, items })),
@@ -70,23 +79,31 @@ export const deleteService = Effect.fn("Delete.service")(function* (
     (live) => remove(kinds.ConfigMap, live),
     { discard: true }
   )
-  yield* Effect.forEach(
-    all.flatMap(({ items, kind }) => items.map((live) => ({ kind, live }))),
-    ({ kind, live }) => remove(kind, live),
-    { concurrency: "unbounded", discard: true }
+  const everything = [...all, { kind: kinds.Job, items: jobs.items }].flatMap(({ items, kind }) =>
+    items.map((live) => ({ kind, live }))
   )
+  yield* Effect.forEach(everything, ({ kind, live }) => remove(kind, live), {
+    concurrency: "unbounded",
+    discard: true
+  })
   const label = `${labels.managedBy}=${fieldManager},${labels.service}=${target.service}`
-  yield* Effect.forEach(
-    [kinds.Deployment, kinds.ReplicaSet, kinds.Pod],
-    (kind) => awaitGone(api, kind, namespace, { label }),
+  yield* Effect.all(
+    [
+      ...[kinds.Deployment, kinds.ReplicaSet, kinds.Pod].map((kind) =>
+        awaitGone(api, kind, namespace, { label })
+      ),
+      ...[kinds.Job, kinds.Pod].map((kind) => awaitGone(api, kind, namespace, { label: ofJobs }))
+    ],
     { concurrency: "unbounded", discard: true }
   )
+  return everything.map(({ kind, live }) => `${kind.kind} ${live.metadata.name}`)
 })
 
 export const deleteProject = Effect.fn("Delete.project")(function* (
   api: KubernetesApi,
   owner: Owner
-): Effect.fn.Return<void, Failure> {
-  yield* Project.deleteProject(api, owner)
+): Effect.fn.Return<boolean, Failure> {
+  if (!(yield* Project.deleteProject(api, owner))) return false
   yield* awaitGone(api, kinds.Namespace, undefined, { field: `metadata.name=${owner.namespace}` })
+  return true
 })

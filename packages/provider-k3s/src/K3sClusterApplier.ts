@@ -8,19 +8,22 @@ import {
   type ClusterApplierReason,
   ClusterUnreachable,
   type ClusterConfigInvalid,
+  restoredWorkload,
   UnexpectedAnswer,
   type Workload,
   WriteConflict
 } from "@mcpdeploy/core/ClusterApplier"
-import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
+import { type Namespace, ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as Delete from "./Delete.ts"
+import * as Images from "./Images.ts"
 import type { Failure } from "./kubernetes/ApiFailure.ts"
 import * as KubeConfig from "./kubernetes/KubeConfig.ts"
 import * as KubernetesApi from "./kubernetes/KubernetesApi.ts"
 import * as Logs from "./Logs.ts"
+import * as OneOff from "./OneOff.ts"
 import { probe } from "./Probe.ts"
 import * as Project from "./Project.ts"
 import * as Record from "./Record.ts"
@@ -91,9 +94,8 @@ const make = (api: KubernetesApi.KubernetesApi, region: RegionConfig): ClusterAp
     ),
     restore: Effect.fn("ClusterApplier.restore")(
       function* (target, receipt, generation) {
-        const { digest, image, run, secretName } = receipt
-        const workload: Workload = { target, image, digest, generation, run, secrets: {} }
-        return yield* applyService(api, region, workload, { _tag: "Kept", name: secretName }, true)
+        const workload = restoredWorkload(target, receipt, generation)
+        return yield* applyService(api, region, workload, { _tag: "Kept", name: receipt.secretName }, true)
       },
       (effect, target) => Effect.mapError(effect, failed("restore", target))
     ),
@@ -105,6 +107,32 @@ const make = (api: KubernetesApi.KubernetesApi, region: RegionConfig): ClusterAp
       Stream.unwrap(Effect.as(Project.find(api, target.owner), Logs.logs(api, target, options))).pipe(
         Stream.mapError(failed("logs", target))
       ),
+    run: (target, oneOff) =>
+      OneOff.run(api, region, target, oneOff).pipe(Stream.mapError(failed("run", target))),
+    hasProject: Effect.fn("ClusterApplier.hasProject")(
+      function* (owner) {
+        return yield* Project.find(api, owner).pipe(
+          Effect.map((live) => live !== undefined),
+          Effect.catchTag("NamespaceTerminating", () => Effect.succeed(true))
+        )
+      },
+      (effect, owner) => Effect.mapError(effect, failed("look-up", owner.namespace))
+    ),
+    services: Effect.fn("ClusterApplier.services")(
+      function* (owner) {
+        const live = yield* Project.find(api, owner).pipe(
+          Effect.catchTag("NamespaceTerminating", () => Effect.undefined)
+        )
+        if (live === undefined) return []
+        const names = yield* Project.services(api, owner)
+        return names.map((service) => new ServiceTarget({ owner, service }))
+      },
+      (effect, owner) => Effect.mapError(effect, failed("look-up", owner.namespace))
+    ),
+    images: Effect.fn("ClusterApplier.images")(
+      (namespace?: Namespace) => Images.images(api, namespace),
+      (effect, namespace) => Effect.mapError(effect, failed("look-up", namespace ?? "all services"))
+    ),
     delete: Effect.fn("ClusterApplier.delete")(
       (target: ServiceTarget) => Delete.deleteService(api, target),
       (effect, target) => Effect.mapError(effect, failed("delete", target))

@@ -30,6 +30,15 @@ export interface K3sRegionConfig {
   readonly pipeline: Pick<DeployStepsConfig, "buildSecretKey" | "buildTimeoutSeconds">
 }
 
+/** What needs neither sources nor builds: `Registry`, `ClusterApplier`, `DomainManager`, `ServiceCatalog`. */
+export const operationsLayer = ({ cluster, registry }: Pick<K3sRegionConfig, "cluster" | "registry">) =>
+  Layer.mergeAll(
+    OciRegistry.layer({ registries: { [internalRegistry]: registry } }),
+    K3sClusterApplier.layer(cluster),
+    K3sDomainManager.layer(cluster),
+    K3sServiceCatalog.layer(cluster)
+  )
+
 /** The services of a region: `GitSource`, `ImageBuilder`, `Registry`, `ClusterApplier`, `ServiceCatalog`, `BuildSlots`, and the pipeline over them. */
 export const regionLayer = ({ buildkit, cluster, git, pipeline, registry }: K3sRegionConfig) =>
   DeployRunner.layer.pipe(
@@ -38,10 +47,7 @@ export const regionLayer = ({ buildkit, cluster, git, pipeline, registry }: K3sR
       Layer.mergeAll(
         SystemGit.layer(git),
         BuildkitImageBuilder.layer(buildkit).pipe(Layer.provideMerge(BuildSlots.layer(buildkit.concurrency))),
-        OciRegistry.layer({ registries: { [internalRegistry]: registry } }),
-        K3sClusterApplier.layer(cluster),
-        K3sDomainManager.layer(cluster),
-        K3sServiceCatalog.layer(cluster)
+        operationsLayer({ cluster, registry })
       )
     )
   )

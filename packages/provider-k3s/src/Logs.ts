@@ -35,13 +35,13 @@ export const lastLines = (
   )
 
 /** One run of a pod's container. */
-interface Run {
+export interface Run {
   readonly pod: string
   readonly id: string
 }
 
 /** Runs that have a log: a container that has not started yet has none. */
-const runOf = (pod: Pod): ReadonlyArray<Run> => {
+export const runOf = (pod: Pod): ReadonlyArray<Run> => {
   const container = containerOf(pod)
   const id = container?.containerID
   const hasLog = container?.state?.running !== undefined || container?.state?.terminated !== undefined
@@ -55,7 +55,7 @@ const comparable = (time: string): string => {
 }
 
 /** Follows one run to its end. A connection that breaks is resumed after the last line that was seen. */
-const followRun = (
+export const followRun = (
   api: KubernetesApi,
   target: ServiceTarget,
   run: Run,

@@ -105,28 +105,36 @@ export const namingKey = Effect.fnUntraced(
   (effect, _api, owner) => retryConflicts(effect, nameOf(namingKeyRef(owner)))
 )
 
-/** Deletes the namespace of a project without services. Deleting what is not there succeeds. */
+/** The names of the services that have anything in a project: a record or a request. */
+export const services = Effect.fnUntraced(function* (
+  api: KubernetesApi,
+  owner: Owner
+): Effect.fn.Return<ReadonlyArray<ServiceName>, Failure> {
+  const { items } = yield* api.list(
+    { kind: kinds.ConfigMap, namespace: owner.namespace, name: "" },
+    { label: `${labels.managedBy}=${fieldManager},${labels.service}` }
+  )
+  const names = new Set(items.map((item) => labelOf(item, labels.service) ?? ""))
+  return [...names].filter((name) => Schema.is(ServiceName)(name))
+})
+
+/** Begins to delete the namespace of a project without services. Returns whether there is one. */
 export const deleteProject = Effect.fnUntraced(function* (
   api: KubernetesApi,
   owner: Owner
-): Effect.fn.Return<void, Failure> {
+): Effect.fn.Return<boolean, Failure> {
   const live = yield* find(api, owner).pipe(
     // It is being deleted already: what is left is to wait.
     Effect.catchTag("NamespaceTerminating", () => api.get(namespaceRef(owner))),
     Effect.catchTag("NotFound", () => Effect.undefined)
   )
-  if (live === undefined) return
+  if (live === undefined) return false
   if (live.metadata.deletionTimestamp === undefined) {
-    const { items } = yield* api.list(
-      { kind: kinds.ConfigMap, namespace: owner.namespace, name: "" },
-      { label: `${labels.managedBy}=${fieldManager},${labels.service}` }
-    )
-    // A service has its record and its request.
-    const names = new Set(items.map((item) => labelOf(item, labels.service) ?? ""))
-    const services = [...names].filter((name) => Schema.is(ServiceName)(name))
-    if (services.length > 0) return yield* new ProjectNotEmpty({ namespace: owner.namespace, services })
+    const left = yield* services(api, owner)
+    if (left.length > 0) return yield* new ProjectNotEmpty({ namespace: owner.namespace, services: left })
     yield* api
       .delete(namespaceRef(owner), { propagation: "Foreground", precondition: { uid: live.metadata.uid } })
       .pipe(Effect.catchTag(["NotFound", "Conflict"], () => Effect.void))
   }
+  return true
 })

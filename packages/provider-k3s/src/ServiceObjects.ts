@@ -22,7 +22,7 @@ import {
   type LiveObject
 } from "./kubernetes/LiveObject.ts"
 import { revisionOf } from "./Manifests/Deployment.ts"
-import { annotations, type Fence, fieldManager, hashed, labels } from "./Manifests/Manifest.ts"
+import { annotations, type Fence, fieldManager, hashed, labels, type Manifest } from "./Manifests/Manifest.ts"
 import { namespace as namespaceManifest, projectManifests } from "./Manifests/Project.ts"
 import { isPublic, secret as secretManifest, secretName, serviceManifests } from "./Manifests/Service.ts"
 import * as Project from "./Project.ts"
@@ -104,41 +104,68 @@ const touchSecret = Effect.fnUntraced(
   (effect, _api, _target, name) => retryConflicts(effect, `Secret ${name}`)
 )
 
-/** Deletes the service's Ingresses that were written with a token of at most `token`, until there is none. */
-const removeIngress = Effect.fnUntraced(
+/** Kinds of which a deploy may want fewer objects than the one before it. */
+const optionalKinds = [kinds.Ingress, kinds.CronJob]
+
+/** The service's objects that are not among `wanted` (by kind and name). */
+const unwantedOf = Effect.fnUntraced(function* (
+  api: KubernetesApi,
+  target: ServiceTarget,
+  wanted: ReadonlyArray<Manifest>
+): Effect.fn.Return<ReadonlyArray<{ readonly ref: ObjectRef; readonly live: LiveObject }>, Failure> {
+  const names = new Set(wanted.map(({ kind, metadata }) => `${kind} ${metadata.name}`))
+  const found = yield* Effect.forEach(
+    optionalKinds,
+    (kind) =>
+      Effect.map(listOf(api, target, kind), (items) =>
+        items.map((live) => ({
+          ref: { kind, namespace: target.namespace, name: live.metadata.name },
+          live
+        }))
+      ),
+    { concurrency: "unbounded" }
+  )
+  return found.flat().filter(({ ref }) => !names.has(nameOf(ref)))
+})
+
+/** Deletes what is not wanted and was written with a token of at most `token`, until there is none. */
+const removeUnwanted = Effect.fnUntraced(
   function* (
     api: KubernetesApi,
     target: ServiceTarget,
+    wanted: ReadonlyArray<Manifest>,
     token: number
   ): Effect.fn.Return<ReadonlyArray<ObjectChange>, Failure> {
-    const items = yield* listOf(api, target, kinds.Ingress)
-    const refOf = (live: LiveObject): ObjectRef => ({
-      kind: kinds.Ingress,
-      namespace: target.namespace,
-      name: live.metadata.name
-    })
+    const unwanted = yield* unwantedOf(api, target, wanted)
     return yield* Effect.forEach(
-      items.filter((live) => fenceOf(live) <= token),
-      Effect.fnUntraced(function* (live) {
+      unwanted.filter(({ live }) => fenceOf(live) <= token),
+      Effect.fnUntraced(function* ({ live, ref }) {
         const { resourceVersion, uid } = live.metadata
-        // A Conflict is tried again: the ingress controller may just have written the status.
+        // A Conflict is tried again: a controller may just have written the status.
         yield* api
-          .delete(refOf(live), { propagation: "Background", precondition: { uid, resourceVersion } })
+          .delete(ref, { propagation: "Background", precondition: { uid, resourceVersion } })
           .pipe(Effect.catchTag("NotFound", () => Effect.void))
-        return yield* objectChange(refOf(live), live, undefined)
+        return yield* objectChange(ref, live, undefined)
       })
     )
   },
-  (effect, _api, target) => retryConflicts(effect, `Ingress ${target.service}`)
+  (effect, _api, target) => retryConflicts(effect, `objects of ${target.service}`)
 )
 
 /**
- * An older deploy may make an Ingress after a newer one that wants none has looked. When it learns that it is no longer the
- * newest, it takes it back; one that the newer deploy wants is left to that.
+ * An older deploy may make an object after a newer one that does not want it has looked. When it learns that it is no longer
+ * the newest, it takes back what carries an older token. What the newer deploy does want, and has not written yet, it makes
+ * again; only its Ingress, on which users depend, is left alone.
  */
-const takeBackIngress = Effect.fnUntraced(function* (api: KubernetesApi, target: ServiceTarget) {
+const takeBack = Effect.fnUntraced(function* (
+  api: KubernetesApi,
+  target: ServiceTarget,
+  manifests: ReadonlyArray<Manifest>
+) {
   const record = yield* Record.read(api, target)
-  if (record !== undefined && !record.isPublic) yield* removeIngress(api, target, record.token)
+  if (record === undefined) return
+  const kept = record.isPublic ? manifests.filter(({ kind }) => kind === kinds.Ingress.kind) : []
+  yield* removeUnwanted(api, target, kept, record.token - 1)
 })
 
 /** Applies the project's and the service's objects. Pods come after the policies that confine them. */
@@ -171,11 +198,12 @@ export const applyService = Effect.fnUntraced(function* (
   const values =
     hasValues && name !== undefined ? yield* applyObjects(api, [secretManifest(workload, name)], options) : []
   if (secrets._tag === "Kept" && name !== undefined) yield* touchSecret(api, target, name, options)
-  const objects = yield* applyObjects(api, serviceManifests(workload, region, name), options).pipe(
+  const manifests = serviceManifests(workload, region, name)
+  const objects = yield* applyObjects(api, manifests, options).pipe(
     Effect.tap(() => options.confirm),
-    Effect.tapErrorTag("SupersededByNewer", () => takeBackIngress(api, target))
+    Effect.tapErrorTag("SupersededByNewer", () => takeBack(api, target, manifests))
   )
-  const removed = isPublic(workload) ? [] : yield* removeIngress(api, target, fence.token)
+  const removed = yield* removeUnwanted(api, target, manifests, fence.token)
   return {
     revision: revisionOf(workload, region, name),
     changes: [...(yield* describe([...shared, ...values, ...objects])), ...removed],
@@ -219,15 +247,9 @@ export const planService = Effect.fnUntraced(function* (
     exists
   )
   const shown = yield* Effect.forEach(changes, ({ after, before, ref }) => objectChange(ref, before, after))
-  if (isPublic(workload) || !exists) return shown
-  const unwanted = yield* listOf(api, target, kinds.Ingress)
-  const removed = yield* Effect.forEach(unwanted, (live) =>
-    objectChange(
-      { kind: kinds.Ingress, namespace: target.namespace, name: live.metadata.name },
-      live,
-      undefined
-    )
-  )
+  if (!exists) return shown
+  const unwanted = yield* unwantedOf(api, target, serviceManifests(workload, region, name))
+  const removed = yield* Effect.forEach(unwanted, ({ live, ref }) => objectChange(ref, live, undefined))
   return [...shown, ...removed]
 })
 

@@ -82,7 +82,7 @@ const renew = Effect.fn("renew")(function* (target: ServiceTarget, host: DomainN
 
 const eventually = <A, E, R>(effect: Effect.Effect<A, E, R>, is: (value: A) => boolean, seconds: number) =>
   effect.pipe(
-    Effect.filterOrFail(is, (value) => new Error(JSON.stringify(value))),
+    Effect.filterOrFail(is, (value) => JSON.stringify(value)),
     Effect.retry(Schedule.spaced("1 second").pipe(Schedule.upTo({ duration: `${seconds} seconds` })))
   )
 

@@ -54,11 +54,30 @@ export interface RunSpec {
   readonly healthCheck?: { readonly path: string }
   readonly rolloutSeconds?: number
   readonly public?: boolean
+  /** Scheduled jobs, by name. */
+  readonly jobs?: { readonly [name: string]: JobSpec }
+}
+
+/** A command that runs on a schedule, in the service's image. */
+export interface JobSpec {
+  /** Cron, five fields. */
+  readonly schedule: string
+  readonly timeZone?: string
+  readonly command: readonly [string, ...ReadonlyArray<string>]
+  readonly deadlineSeconds?: number
 }
 
 export interface TriggerSpec {
   readonly paths?: readonly [string, ...ReadonlyArray<string>]
   readonly enabled?: boolean
+}
+
+/** Makes a service a preview of another one. */
+export interface PreviewSpec {
+  readonly of: string
+  readonly branch: string
+  /** Milliseconds since the epoch. */
+  readonly expiresAt?: number
 }
 
 /** What is to be deployed. */
@@ -69,6 +88,7 @@ export interface DeployRequest {
   readonly build: BuildSpec
   readonly run: RunSpec
   readonly trigger?: TriggerSpec
+  readonly preview?: PreviewSpec
   /** Of two deploys of one service the greater wins: milliseconds since the epoch at the push. */
   readonly generation: number
 }
@@ -108,6 +128,7 @@ export interface Receipt {
   readonly probe?: { readonly url: string; readonly status: number; readonly durationMs: number }
   readonly steps: ReadonlyArray<StepTiming>
   readonly rollback?: boolean
+  readonly restartedAt?: string
   /** ISO 8601. */
   readonly deployedAt: string
 }

@@ -1,14 +1,15 @@
-/** `mcpdeploy rollback` and `mcpdeploy delete`. */
+/** `mcpdeploy rollback`, `scale` and `restart`: what runs is changed without a build. */
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Argument, Command, Flag } from "effect/cli"
-import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
+import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import { Receipt } from "@mcpdeploy/core/domain/Receipt"
+import { changeService, type ServiceChange, withReplicas } from "@mcpdeploy/core/pipeline/Change"
 import { nextGeneration, rollback as rollbackTo } from "@mcpdeploy/core/pipeline/Rollback"
-import { CommandFailed, exitCodes } from "../ExitCode.ts"
-import { clusterLayer } from "../Region.ts"
-import { oneTarget, orFail, print } from "./Root.ts"
+import { clusterLayer, operationsLayer } from "../Region.ts"
+import { oneTarget, orFail, print, usage } from "./Root.ts"
 
 const service = Argument.String("service").pipe(
   Argument.withDescription("The service; may be left out when the file has only one"),
@@ -42,21 +43,48 @@ export const rollback = Command.make(
   Command.provide(clusterLayer)
 )
 
-export const remove = Command.make(
-  "delete",
+/** Changes a service without a build, and shows the receipt. */
+export const changed = Effect.fn("changed")(function* (
+  target: ServiceTarget,
+  change: ServiceChange,
+  text: string
+) {
+  const receipt = yield* orFail(
+    Effect.flatMap(nextGeneration(target), (generation) => changeService(target, generation, change))
+  )
+  yield* print(text, yield* Effect.orDie(encodeReceipt(receipt)))
+})
+
+const decodeReplicas = Schema.decodeUnknownEffect(
+  Schema.Struct({ replicas: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 50 })) })
+)
+
+export const scale = Command.make(
+  "scale",
   {
-    service,
-    yes: Flag.Boolean("yes").pipe(Flag.withAlias("y"), Flag.withDescription("Do it"), Flag.withDefault(false))
+    replicas: Argument.Int("replicas").pipe(Argument.withDescription("How many pods, 0 to 50")),
+    service
   },
-  Effect.fn("delete")(function* ({ service: name, yes }) {
+  Effect.fn("scale")(function* ({ replicas, service: name }) {
     const target = yield* oneTarget(name)
-    if (!yes) {
-      return yield* new CommandFailed({
-        exitCode: exitCodes.usage,
-        detail: `this deletes ${target} with all it owns in the cluster: say --yes to do it`
-      })
-    }
-    yield* orFail(ClusterApplier.use((cluster) => cluster.delete(target)))
-    yield* print(`${target} is deleted`, { deleted: target.key })
+    const wanted = yield* usage(decodeReplicas({ replicas }))
+    yield* changed(
+      target,
+      { run: withReplicas(wanted.replicas) },
+      `${target} runs in ${replicas} ${replicas === 1 ? "pod" : "pods"}`
+    )
   })
-).pipe(Command.withDescription("Delete a service and wait until it is gone"), Command.provide(clusterLayer))
+).pipe(Command.withDescription("Change how many pods a service has"), Command.provide(operationsLayer))
+
+export const restart = Command.make(
+  "restart",
+  { service },
+  Effect.fn("restart")(function* ({ service: name }) {
+    const target = yield* oneTarget(name)
+    const restartedAt = DateTime.formatIso(yield* DateTime.now)
+    yield* changed(target, { restartedAt }, `${target} runs in new pods`)
+  })
+).pipe(
+  Command.withDescription("Replace a service's pods one by one; it answers all the time"),
+  Command.provide(operationsLayer)
+)

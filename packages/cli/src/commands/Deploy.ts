@@ -7,7 +7,7 @@ import { Argument, Command, Flag } from "effect/cli"
 import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import { DeployEvents } from "@mcpdeploy/core/domain/DeployEvent"
 import { internalRegistry, ImageDigest, ImageRef } from "@mcpdeploy/core/domain/Image"
-import { Generation } from "@mcpdeploy/core/domain/DeployRequest"
+import { type DeployRequest, Generation } from "@mcpdeploy/core/domain/DeployRequest"
 import { GitRef } from "@mcpdeploy/core/domain/Source"
 import { GitSource } from "@mcpdeploy/core/GitSource"
 import { DeployOutcome } from "@mcpdeploy/core/pipeline/DeployOutcome"
@@ -26,7 +26,7 @@ const services = Argument.String("service").pipe(
   Argument.variadic()
 )
 
-const flags = {
+export const flags = {
   services,
   ref: Flag.String("ref").pipe(
     Flag.withDescription("Branch, tag or commit instead of the file's"),
@@ -48,7 +48,7 @@ const flags = {
   )
 }
 
-type Flags = {
+export type Flags = {
   readonly services: ReadonlyArray<string>
   readonly ref: Option.Option<GitRef>
   readonly repository: Option.Option<string>
@@ -57,7 +57,13 @@ type Flags = {
 }
 
 /** The requests of the services that the command line names. */
-const requests = Effect.fnUntraced(function* ({ generation, port, ref, repository, services: names }: Flags) {
+export const requests = Effect.fnUntraced(function* ({
+  generation,
+  port,
+  ref,
+  repository,
+  services: names
+}: Flags) {
   const section = {
     ...(Option.isSome(repository) ? { source: { repository: { url: repository.value } } } : {}),
     run: Option.isSome(port) ? { port: port.value } : {}
@@ -115,32 +121,37 @@ const exitCodeOf = (outcomes: ReadonlyArray<DeployOutcome>): number => {
   return outcomes.some(({ _tag }) => _tag === "Superseded") ? exitCodes.superseded : exitCodes.ok
 }
 
+/** Deploys all of them at once, shows what happens, and ends with the code of the worst outcome. */
+export const deployAll = Effect.fn("deployAll")(function* (all: ReadonlyArray<DeployRequest>) {
+  const { json, verbose } = yield* root
+  const runner = yield* DeployRunner
+  const show = yield* makeShow(terminal, formatOf(json), verbose)
+  const outcomes = yield* Effect.forEach(
+    all,
+    Effect.fnUntraced(function* (request) {
+      const outcome = yield* runner
+        .deploy(request)
+        .pipe(Effect.provideService(DeployEvents, (event) => show(request.service, event)))
+      return { service: request.service, outcome }
+    }),
+    { concurrency: "unbounded" }
+  )
+  for (const { outcome, service } of outcomes) {
+    yield* print(outcomeText(service, outcome), {
+      service,
+      ...(yield* Effect.orDie(encodeOutcome(outcome)))
+    })
+  }
+  const exitCode = exitCodeOf(outcomes.map(({ outcome }) => outcome))
+  if (exitCode !== exitCodes.ok) return yield* new CommandFailed({ exitCode, detail: "" })
+}, Effect.scoped)
+
 export const deploy = Command.make(
   "deploy",
   flags,
   Effect.fn("deploy")(function* (input) {
-    const { json, verbose } = yield* root
-    const runner = yield* DeployRunner
-    const show = yield* makeShow(terminal, formatOf(json), verbose)
-    const outcomes = yield* Effect.forEach(
-      yield* requests(input),
-      Effect.fnUntraced(function* (request) {
-        const outcome = yield* runner
-          .deploy(request)
-          .pipe(Effect.provideService(DeployEvents, (event) => show(request.service, event)))
-        return { service: request.service, outcome }
-      }),
-      { concurrency: "unbounded" }
-    )
-    for (const { outcome, service } of outcomes) {
-      yield* print(outcomeText(service, outcome), {
-        service,
-        ...(yield* Effect.orDie(encodeOutcome(outcome)))
-      })
-    }
-    const exitCode = exitCodeOf(outcomes.map(({ outcome }) => outcome))
-    if (exitCode !== exitCodes.ok) return yield* new CommandFailed({ exitCode, detail: "" })
-  }, Effect.scoped)
+    yield* deployAll(yield* requests(input))
+  })
 ).pipe(
   Command.withDescription(
     "Build, push, apply and verify; return to the last good deploy when the new one fails"

@@ -81,6 +81,40 @@ export class HealthCheck extends Schema.Class<HealthCheck>("mcpdeploy/core/Healt
   )
 }) {}
 
+/** Cron (POSIX crontab, 5 fields, or @hourly and the like); the API server knows the rest of its grammar. */
+export const CronSchedule = Schema.String.pipe(
+  Schema.check(
+    Schema.isPattern(
+      /^(?:@(?:hourly|daily|midnight|weekly|monthly|yearly|annually)|[0-9A-Za-z*?,/-]+(?: [0-9A-Za-z*?,/-]+){4})$/,
+      { expected: 'a cron schedule of five fields, such as "*/15 * * * *"' }
+    )
+  )
+)
+
+/** A command that runs on a schedule, in the service's image with its environment. */
+export class JobSpec extends Schema.Class<JobSpec>("mcpdeploy/core/JobSpec")({
+  schedule: CronSchedule,
+  /** Of the IANA time zone database; UTC when absent. */
+  timeZone: Schema.optionalKey(
+    Schema.String.pipe(
+      Schema.check(
+        Schema.isPattern(/^[A-Za-z0-9_+/-]{1,64}$/, { expected: "a time zone such as Europe/Berlin" })
+      )
+    )
+  ),
+  command: Schema.NonEmptyArray(EnvValue),
+  /** How long one run may take; 3600 when absent. */
+  deadlineSeconds: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 86_400 })))
+}) {}
+
+const JobName = Schema.String.pipe(
+  Schema.check(
+    Schema.isPattern(/^[a-z0-9](?:[a-z0-9-]{0,28}[a-z0-9])?$/, {
+      expected: "a job's name: at most 30 lower-case letters, digits and -"
+    })
+  )
+)
+
 const RunFields = Schema.Struct({
   /** The port on which the app listens; also set as `PORT`. */
   port: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65535 })),
@@ -96,7 +130,9 @@ const RunFields = Schema.Struct({
   /** How long a rollout may take before it counts as failed; 300 when absent. */
   rolloutSeconds: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 5, maximum: 3600 }))),
   /** false: reached only from the same project, no ingress. true when absent. */
-  public: Schema.optionalKey(Schema.Boolean)
+  public: Schema.optionalKey(Schema.Boolean),
+  /** Scheduled jobs, by name. */
+  jobs: Schema.optionalKey(recordOf(JobName, JobSpec))
 })
 
 /** `PORT` is set from `port`, and a variable has one value: said here, so that no one wonders which one won. */
@@ -129,6 +165,15 @@ export class TriggerSpec extends Schema.Class<TriggerSpec>("mcpdeploy/core/Trigg
   enabled: Schema.optionalKey(Schema.Boolean)
 }) {}
 
+/** Makes a service a preview of another one: of one branch, for a while. */
+export class PreviewSpec extends Schema.Class<PreviewSpec>("mcpdeploy/core/PreviewSpec")({
+  /** The service that it is a preview of. */
+  of: ServiceName,
+  branch: GitRef,
+  /** When it may be removed, in milliseconds since the epoch. */
+  expiresAt: Schema.optionalKey(Schema.Int)
+}) {}
+
 /**
  * The order in which pushes happened: of two deploys of one service the one with the greater generation wins, whatever
  * the order in which they run. Milliseconds since the epoch at the push, unless the caller has something better.
@@ -143,6 +188,7 @@ export class DeployRequest extends Schema.Class<DeployRequest>("mcpdeploy/core/D
   build: BuildSpec,
   run: RunSpec,
   trigger: Schema.optionalKey(TriggerSpec),
+  preview: Schema.optionalKey(PreviewSpec),
   generation: Generation
 }) {
   get target(): ServiceTarget {

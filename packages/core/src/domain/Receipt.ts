@@ -46,6 +46,8 @@ export class Receipt extends Schema.Class<Receipt>("mcpdeploy/core/Receipt")({
   steps: Schema.Array(StepTiming),
   /** The commit's deploy was a return to an earlier receipt. */
   rollback: Schema.optionalKey(Schema.Boolean),
+  /** When its pods were last restarted on request, ISO 8601. */
+  restartedAt: Schema.optionalKey(Schema.String),
   /** ISO 8601. */
   deployedAt: Schema.String
 }) {}

@@ -12,7 +12,7 @@ export interface RegistryCredentials {
   readonly password: Redacted.Redacted
 }
 
-export type Action = "pull" | "push" | "delete"
+export type Action = "pull" | "push" | "delete" | "*"
 
 /** What a token is to allow. */
 export interface TokenScope {

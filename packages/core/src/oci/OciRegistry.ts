@@ -7,6 +7,7 @@ import { Agent } from "undici"
 import { ImageDigest, type RegistryName } from "../domain/Image.ts"
 import { type ImageRepository, Registry, RegistryError } from "../Registry.ts"
 import { type Action, makeTokens, type RegistryCredentials } from "./Authorization.ts"
+import { decodeManifest, type ManifestSummary, summaryOf } from "./Manifest.ts"
 import { type Answer, call, decodeBody, exchange, type RegistryClientOptions } from "./RegistryClient.ts"
 import {
   InvalidReference,
@@ -44,8 +45,9 @@ const manifestTypes = [
 ]
 const accept = { accept: manifestTypes.join(", ") }
 
+const RepositoryList = Schema.Struct({ repositories: Schema.NullOr(Schema.Array(Schema.String)) })
 const TagList = Schema.Struct({ tags: Schema.NullOr(Schema.Array(Schema.String)) })
-const tagsInOnePage = 1000
+const itemsInOnePage = 1000
 const maxPages = 1000
 
 const isDigest = Schema.is(ImageDigest)
@@ -56,6 +58,48 @@ const digestOf = (body: Buffer): ImageDigest =>
 const repositoryPattern =
   /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/
 const tagPattern = /^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$/
+
+/** Everything on the pages of a list: each is asked of the endpoint itself, whatever host the link to it names. */
+const pages = Effect.fnUntraced(function* (
+  endpoint: URL,
+  what: string,
+  get: (query: string) => Effect.Effect<Answer, RegistryReason>,
+  { decode }: { readonly decode: (answer: Answer) => Effect.Effect<ReadonlyArray<string>, RegistryReason> }
+): Effect.fn.Return<ReadonlyArray<string>, RegistryReason> {
+  const items = new Set<string>()
+  const asked = new Set<string>()
+  let query: string | undefined = `?n=${itemsInOnePage}`
+  while (query !== undefined) {
+    if (asked.has(query) || asked.size >= maxPages)
+      return yield* new MalformedAnswer({
+        endpoint: endpoint.origin,
+        detail: `its list of ${what} has no end`
+      })
+    asked.add(query)
+    const answer: Answer = yield* get(query)
+    for (const item of yield* decode(answer)) items.add(item)
+    const next = /<([^>]*)>\s*;[^,]*\brel\s*=\s*"?next"?/i.exec(answer.headers["link"] ?? "")?.[1]
+    query =
+      next === undefined || !URL.canParse(next, endpoint.href) ? undefined : new URL(next, endpoint).search
+  }
+  return [...items]
+})
+
+/** All repositories of a registry. */
+const catalog = (client: RegistryClientOptions) =>
+  pages(
+    client.endpoint,
+    "repositories",
+    (query) =>
+      call(client, { method: "GET", path: `/v2/_catalog${query}`, repository: "catalog", actions: ["*"] }),
+    {
+      decode: (answer) =>
+        Effect.map(
+          decodeBody(client.endpoint, RepositoryList, answer),
+          ({ repositories }) => repositories ?? []
+        )
+    }
+  )
 
 /** One registry's calls. */
 const operations = (client: RegistryClientOptions, repository: string) => {
@@ -113,32 +157,19 @@ const operations = (client: RegistryClientOptions, repository: string) => {
     return { changed: true }
   })
 
-  /** Path and query of the next page, always asked of the endpoint itself, whatever host the link names. */
-  const nextPage = (answer: Answer): string | undefined => {
-    const target = /<([^>]*)>\s*;[^,]*\brel\s*=\s*"?next"?/i.exec(answer.headers["link"] ?? "")?.[1]
-    if (target === undefined || !URL.canParse(target, endpoint.href)) return undefined
-    const { search } = new URL(target, endpoint)
-    return `tags/list${search}`
-  }
-
-  const list = Effect.gen(function* () {
-    const tags = new Set<string>()
-    let path: string | undefined = `tags/list?n=${tagsInOnePage}`
-    const asked = new Set<string>()
-    while (path !== undefined) {
-      if (asked.has(path) || asked.size >= maxPages)
-        return yield* new MalformedAnswer({
-          endpoint: endpoint.origin,
-          detail: "its list of tags has no end"
-        })
-      asked.add(path)
-      const answer: Answer = yield* send("GET", path, ["pull"])
-      const page = yield* decodeBody(endpoint, TagList, answer)
-      for (const tag of page.tags ?? []) tags.add(tag)
-      path = nextPage(answer)
-    }
-    return [...tags]
+  const list = pages(endpoint, "tags", (query) => send("GET", `tags/list${query}`, ["pull"]), {
+    decode: (answer) => Effect.map(decodeBody(endpoint, TagList, answer), ({ tags }) => tags ?? [])
   }).pipe(Effect.catchTag("ImageNotFound", () => Effect.succeed<ReadonlyArray<string>>([])))
+
+  const read = Effect.fnUntraced(function* (
+    reference: string
+  ): Effect.fn.Return<ManifestSummary, RegistryReason> {
+    const { body, digest } = yield* getManifest(reference)
+    const manifest = yield* decodeManifest(body.toString("utf8")).pipe(
+      Effect.mapError((error) => new MalformedAnswer({ endpoint: endpoint.origin, detail: error.message }))
+    )
+    return summaryOf(digest, body.length, manifest)
+  })
 
   const remove = (reference: string): Effect.Effect<void, RegistryReason> => {
     const unsupported = () =>
@@ -158,7 +189,7 @@ const operations = (client: RegistryClientOptions, repository: string) => {
     )
   }
 
-  return { resolve, publish, list, remove }
+  return { resolve, publish, list, remove, read }
 }
 
 export const layer = (config: OciRegistryConfig): Layer.Layer<Registry> =>
@@ -238,7 +269,23 @@ export const layer = (config: OciRegistryConfig): Layer.Layer<Registry> =>
         }, failed("list")),
         delete: Effect.fn("Registry.delete")(function* (repository, reference) {
           yield* (yield* at(repository, reference)).remove(reference)
-        }, failed("delete"))
+        }, failed("delete")),
+        read: Effect.fn("Registry.read")(function* (repository, reference) {
+          return yield* (yield* at(repository, reference)).read(reference)
+        }, failed("read")),
+        repositories: Effect.fn("Registry.repositories")(
+          function* (registry): Effect.fn.Return<ReadonlyArray<string>, RegistryReason> {
+            const client = clients.get(registry)
+            return client === undefined
+              ? yield* new RegistryNotConfigured({ registry })
+              : yield* catalog(client)
+          },
+          (effect, registry) =>
+            Effect.mapError(
+              effect,
+              (reason) => new RegistryError({ operation: "list", image: registry, reason })
+            )
+        )
       })
     })
   )

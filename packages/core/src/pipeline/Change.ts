@@ -53,7 +53,11 @@ export const changeService = Effect.fn("changeService")(function* (
   const apply = Effect.gen(function* () {
     if (sameRefs(last.run.secrets, run.secrets)) {
       const applied = yield* cluster.restore(target, wanted, generation)
-      return { workload: restoredWorkload(target, wanted, generation), applied, secretName: wanted.secretName }
+      return {
+        workload: restoredWorkload(target, wanted, generation),
+        applied,
+        secretName: wanted.secretName
+      }
     }
     const workload: Workload = {
       ...restoredWorkload(target, wanted, generation),
@@ -68,7 +72,7 @@ export const changeService = Effect.fn("changeService")(function* (
   })
   const changed = yield* apply.pipe(
     Effect.flatMap(({ applied, secretName, workload }) => {
-      const { secretName: _, ...kept } = wanted
+      const { rollback: _, secretName: __, ...kept } = wanted
       return proven(workload, applied, {
         ...kept,
         ...(secretName === undefined ? {} : { secretName })
@@ -86,8 +90,10 @@ export const changeService = Effect.fn("changeService")(function* (
   return changed
 })
 
-const isSuperseded = (error: { readonly _tag: string; readonly reason?: { readonly _tag: string } }): boolean =>
-  error._tag === "ClusterApplierError" && error.reason?._tag === "SupersededByNewer"
+const isSuperseded = (error: {
+  readonly _tag: string
+  readonly reason?: { readonly _tag: string }
+}): boolean => error._tag === "ClusterApplierError" && error.reason?._tag === "SupersededByNewer"
 
 /** A service that was deployed without a catalog gets its request from the receipt. */
 const register = Effect.fnUntraced(function* (

@@ -32,7 +32,7 @@ const byName = (a: readonly [string, unknown], b: readonly [string, unknown]) =>
   a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0
 
 /** `PORT` is always `run.port`; a secret stands before a plain value of its name. */
-const environment = ({ run }: Workload, secretName: string | undefined) => {
+export const environment = ({ run }: Workload, secretName: string | undefined) => {
   const secrets = Object.keys(run.secrets ?? {}).toSorted()
   const reserved = new Set(["PORT", ...secrets])
   return [
@@ -49,7 +49,7 @@ const environment = ({ run }: Workload, secretName: string | undefined) => {
   ]
 }
 
-const resources = ({ run }: Workload, { limits }: RegionConfig) => {
+export const resources = ({ run }: Workload, { limits }: RegionConfig) => {
   const cpu = millicores(run.cpu ?? limits.cpu)
   const memory = memoryQuantity(run.memory ?? limits.memory)
   return {
@@ -81,14 +81,19 @@ const livenessDelay = (rolloutSeconds: number) => {
   return seconds > 0 ? { initialDelaySeconds: seconds } : {}
 }
 
+/** What every pod of a customer says: its sandbox, and that it gets no token of the cluster. */
+export const sandbox = ({ runtimeClass }: RegionConfig) => ({
+  runtimeClassName: runtimeClass,
+  serviceAccountName: projectObject,
+  automountServiceAccountToken: false,
+  enableServiceLinks: false
+})
+
 const podSpec = (workload: Workload, region: RegionConfig, secretName: string | undefined) => {
   const { digest, image, run } = workload
   const action = probeAction(workload, region)
   return {
-    runtimeClassName: region.runtimeClass,
-    serviceAccountName: projectObject,
-    automountServiceAccountToken: false,
-    enableServiceLinks: false,
+    ...sandbox(region),
     terminationGracePeriodSeconds: 30 + drainSeconds,
     containers: [
       {
@@ -119,10 +124,14 @@ export const revisionOf = (
   workload: Workload,
   region: RegionConfig,
   secretName: string | undefined
-): string => shortHash(podSpec(workload, region, secretName), 16)
+): string => {
+  const spec = podSpec(workload, region, secretName)
+  const { restartedAt } = workload
+  return shortHash(restartedAt === undefined ? spec : { spec, restartedAt }, 16)
+}
 
 export const deployment = (workload: Workload, region: RegionConfig, secretName: string | undefined) => {
-  const { image, run, target } = workload
+  const { image, restartedAt, run, target } = workload
   return {
     apiVersion: "apps/v1",
     kind: "Deployment",
@@ -144,7 +153,8 @@ export const deployment = (workload: Workload, region: RegionConfig, secretName:
           labels: {
             ...serviceLabels(target),
             [labels.revision]: revisionOf(workload, region, secretName)
-          }
+          },
+          ...(restartedAt === undefined ? {} : { annotations: { [annotations.restartedAt]: restartedAt } })
         },
         spec: podSpec(workload, region, secretName)
       }

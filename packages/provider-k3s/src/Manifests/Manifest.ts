@@ -23,6 +23,8 @@ export const labels = {
   managedBy: "app.kubernetes.io/managed-by",
   name: "app.kubernetes.io/name",
   service: "mcpdeploy.dev/service",
+  /** On jobs and their pods: the service whose command runs there. Not `service`, which would lead users to them. */
+  jobOf: "mcpdeploy.dev/job-of",
   /** On pods: identifies the pod template. */
   revision: "mcpdeploy.dev/revision"
 } as const
@@ -35,6 +37,8 @@ export const annotations = {
   fence: "mcpdeploy.dev/fence",
   /** Hash of the object as it was applied: an equal one needs no write. */
   configHash: "mcpdeploy.dev/config-hash",
+  /** On pods: when they were last restarted on request. */
+  restartedAt: "mcpdeploy.dev/restarted-at",
   /** On a record: whether the newest deploy wants an Ingress. */
   public: "mcpdeploy.dev/public",
   /** On a record: the commit whose failed deploy was returned from. */

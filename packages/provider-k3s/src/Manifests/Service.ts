@@ -7,6 +7,7 @@ import { platformHost } from "@mcpdeploy/core/domain/PlatformHost"
 import * as Redacted from "effect/Redacted"
 import type { RegionConfig } from "../RegionConfig.ts"
 import { deployment } from "./Deployment.ts"
+import { cronJobs } from "./Jobs.ts"
 import { labels, type Manifest, serviceLabels } from "./Manifest.ts"
 
 const metadata = (target: ServiceTarget) => ({
@@ -92,5 +93,6 @@ export const serviceManifests = (
 ): ReadonlyArray<Manifest> => [
   deployment(workload, region, secret),
   service(workload),
-  ...(isPublic(workload) ? [ingress(workload, region)] : [])
+  ...(isPublic(workload) ? [ingress(workload, region)] : []),
+  ...cronJobs(workload, region, secret)
 ]

@@ -25,6 +25,8 @@ export const kinds = {
   Secret: kind("Secret", "v1", "secrets"),
   Service: kind("Service", "v1", "services"),
   ServiceAccount: kind("ServiceAccount", "v1", "serviceaccounts"),
+  Job: kind("Job", "batch/v1", "jobs"),
+  CronJob: kind("CronJob", "batch/v1", "cronjobs"),
   Deployment: kind("Deployment", "apps/v1", "deployments"),
   ReplicaSet: kind("ReplicaSet", "apps/v1", "replicasets"),
   Ingress: kind("Ingress", "networking.k8s.io/v1", "ingresses"),

@@ -1,6 +1,6 @@
 /** The workload that the templates of `regions/…/k8s/templates` are filled with. */
 import type { Workload } from "@mcpdeploy/core/ClusterApplier"
-import { Generation, HealthCheck, RunSpec } from "@mcpdeploy/core/domain/DeployRequest"
+import { Generation, HealthCheck, JobSpec, RunSpec } from "@mcpdeploy/core/domain/DeployRequest"
 import { Owner, ProjectName, ServiceName, ServiceTarget, UserId } from "@mcpdeploy/core/domain/Identity"
 import { ImageDigest, ImageRef, internalRegistry } from "@mcpdeploy/core/domain/Image"
 import { PlatformDomain, platformHost } from "@mcpdeploy/core/domain/PlatformHost"
@@ -59,7 +59,15 @@ export const sample = workloadOf(targetOf("user1", "project1", "my-service"), 1_
     cpu: "500m",
     memory: "256Mi",
     healthCheck: new HealthCheck({ path: "/healthz" }),
-    rolloutSeconds: 120
+    rolloutSeconds: 120,
+    jobs: {
+      report: new JobSpec({
+        schedule: "0 4 * * *",
+        timeZone: "Europe/Berlin",
+        command: ["report"],
+        deadlineSeconds: 60
+      })
+    }
   },
   secrets: { TOKEN: "secret" }
 })
@@ -89,5 +97,10 @@ export const placeholders: Readonly<Record<string, string>> = {
   "health-path": "/healthz",
   "rollout-seconds": "120",
   "liveness-delay": "60",
+  job: "report",
+  schedule: "0 4 * * *",
+  "time-zone": "Europe/Berlin",
+  "job-command": "report",
+  "job-deadline": "60",
   "platform-host": platformHost(sample.target, region.platformDomain)
 }
