@@ -21,6 +21,17 @@ export class CloudflareConflicts extends Schema.TaggedError<CloudflareConflicts>
   }
 }
 
+/** What is at Cloudflare is not what the region wants. Nothing was written. */
+export class CloudflareDrift extends Schema.TaggedError<CloudflareDrift>()("CloudflareDrift", {
+  region: Schema.String,
+  differences: Schema.Array(Schema.String)
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return `Cloudflare is not as region ${this.region} wants it: ${this.differences.join("; ")}; see the plan, and apply it`
+  }
+}
+
 /** What was written is not what is there afterwards: another writer, or Cloudflare is late. */
 export class CloudflareNotConverged extends Schema.TaggedError<CloudflareNotConverged>()(
   "CloudflareNotConverged",
@@ -168,6 +179,18 @@ export const plan = Effect.fn("Cloudflare.plan")(function* (
   desired: DesiredState
 ): Effect.fn.Return<CloudflarePlan, CloudflareReason, CloudflareApi> {
   return planChanges(desired, yield* readActualState(desired.zone))
+})
+
+/** Succeeds where there is nothing to change. No write. */
+export const verify = Effect.fn("Cloudflare.verify")(function* (
+  desired: DesiredState
+): Effect.fn.Return<void, CloudflareReason | CloudflareDrift, CloudflareApi> {
+  const { changes, conflicts } = yield* plan(desired)
+  const differences = [
+    ...changes.map(({ action, resource }) => `${action} ${resource}`),
+    ...conflicts.map(({ detail, resource }) => `${resource}: ${detail}`)
+  ]
+  if (differences.length > 0) return yield* new CloudflareDrift({ region: desired.region, differences })
 })
 
 export const apply = Effect.fn("Cloudflare.apply")(function* (

@@ -219,6 +219,21 @@ describe("apply", () => {
   )
 })
 
+describe("verify", () => {
+  it.live("writes nothing, and names what differs", () =>
+    Effect.gen(function* () {
+      const { apply, double, verify } = yield* makeWorld()
+      yield* apply(desiredOf())
+      double.reset()
+      yield* verify(desiredOf())
+      const error = yield* Effect.flip(verify(desiredOf({ ...facts, loadBalancer: { ipv4: "203.0.113.6" } })))
+      assert.strictEqual(error._tag, "CloudflareDrift")
+      assert.include(error.message, "update record A cname.ml.ink")
+      assert.deepStrictEqual(double.writes(), [])
+    })
+  )
+})
+
 describe("several regions", () => {
   it.live("each joins the load balancers with its own pool, and changes no other's", () =>
     Effect.gen(function* () {

@@ -59,7 +59,8 @@ export const makeWorld = Effect.fnUntraced(function* (
   const apply = (desired: DesiredState, options: Apply.ApplyOptions = nothing) =>
     Apply.apply(desired, options).pipe(Effect.provide(api))
   const plan = (desired: DesiredState) => Apply.plan(desired).pipe(Effect.provide(api))
-  return { double, api, apply, plan }
+  const verify = (desired: DesiredState) => Apply.verify(desired).pipe(Effect.provide(api))
+  return { double, api, apply, plan, verify }
 })
 
 export type World = Effect.Success<ReturnType<typeof makeWorld>>

@@ -130,9 +130,7 @@ export const answerOf = (
   const editing = method === "PATCH" && stored !== undefined
   if (!editing && !(method === "POST" && id === undefined))
     return refused({ status: 405, code: 10405, message: "Method not allowed" })
-  const checked = Schema.decodeUnknownExit(editing ? kind.edit : kind.create, { onExcessProperty: "error" })(
-    body
-  )
+  const checked = Schema.decodeExit(editing ? kind.edit : kind.create, { onExcessProperty: "error" })(body)
   if (Exit.isFailure(checked)) return invalid(1002, `validation failed: ${String(checked.cause)}`)
   const fields = fieldsOf(body)
   if (fields === undefined) return invalid(1002, "validation failed: no object")
