@@ -88,6 +88,17 @@ describe("apply that is killed", () => {
 })
 
 describe("a fault", () => {
+  it.live("a POST whose answer is lost after it was done is looked for, not sent again", () =>
+    Effect.gen(function* () {
+      const { apply, double } = yield* makeWorld({ lag: 2 })
+      double.fault = ({ method }) => (method === "POST" ? { kind: "reset", done: true } : undefined)
+      yield* apply(desiredOf())
+      assertConverged(double)
+      assert.strictEqual(double.calls.filter(({ method }) => method === "POST").length, 8)
+      assert.isFalse(double.calls.some(({ method }) => method === "DELETE"))
+    })
+  )
+
   for (const [name, fault] of everyFault) {
     it.live(`${name}: once at any call, it converges by itself`, () =>
       Effect.gen(function* () {
