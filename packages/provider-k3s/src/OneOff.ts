@@ -70,7 +70,7 @@ const podStates = (api: KubernetesApi, ref: ObjectRef): Stream.Stream<Pod, Failu
     Stream.as(Stream.tick("2 seconds"), undefined)
   ).pipe(
     Stream.mapAccumEffect(
-      () => ({ pods: [] as ReadonlyArray<Pod>, ticks: 0 }),
+      (): { readonly pods: ReadonlyArray<Pod>; readonly ticks: number } => ({ pods: [], ticks: 0 }),
       Effect.fnUntraced(function* (
         state,
         pods: ReadonlyArray<Pod> | undefined

@@ -51,7 +51,7 @@ const killedAt = (args: ReadonlyArray<string>, at: number): Promise<boolean> =>
 describeOnRegion("deletion", () => {
   const repository = new Repository()
   const services = Array.from({ length: serviceCount }, (_, index) => `web-${index}`)
-  const zone = `${project}.test`
+  const zone = `${project}.com`
   let zoneFile: string | undefined
   let gitea: { readonly url: string; readonly token: string } | undefined
   const mirror = `mirrors-${id}/${project}`

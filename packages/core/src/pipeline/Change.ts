@@ -69,7 +69,11 @@ export const changeService = Effect.fn("changeService")(function* (
   const returnToLast = Effect.gen(function* () {
     const applied = yield* cluster.restore(target, last, generation)
     yield* cluster.awaitRollout(restoredWorkload(target, last, generation), applied)
-  })
+  }).pipe(
+    Effect.catch((failure) =>
+      Effect.logWarning(`the return to commit ${last.commit} failed too: ${failure.message}`)
+    )
+  )
   const changed = yield* apply.pipe(
     Effect.flatMap(({ applied, secretName, workload }) => {
       const { rollback: _, secretName: __, ...kept } = wanted
@@ -78,13 +82,7 @@ export const changeService = Effect.fn("changeService")(function* (
         ...(secretName === undefined ? {} : { secretName })
       })
     }),
-    Effect.tapError((error) =>
-      isSuperseded(error)
-        ? Effect.void
-        : Effect.catch(returnToLast, (failure) =>
-            Effect.logWarning(`the return to commit ${last.commit} failed too: ${failure.message}`)
-          )
-    )
+    Effect.tapError((error) => (isSuperseded(error) ? Effect.void : returnToLast))
   )
   yield* register(target, changed)
   return changed

@@ -46,12 +46,13 @@ export const rollback = Effect.fn("rollback")(function* ({ commit, generation, t
   return yield* proven(restoredWorkload(target, wanted, generation), applied, { ...wanted, rollback: true })
 })
 
-/** Waits until what was applied runs, proves it, and stores a receipt: `kept` with the new evidence. */
+/** Waits until what was applied runs, proves it, and stores a receipt: `earlier` with the new evidence. */
 export const proven = Effect.fn("proven")(function* (
   workload: Workload,
   applied: Applied,
-  { probe: _, ...kept }: ConstructorParameters<typeof Receipt>[0]
+  earlier: ConstructorParameters<typeof Receipt>[0]
 ) {
+  const { probe: _, ...kept } = earlier
   const cluster = yield* ClusterApplier
   const startedAt = yield* Clock.currentTimeMillis
   const pods = yield* cluster.awaitRollout(workload, applied)
