@@ -49,11 +49,15 @@ const refusalOf = Effect.fnUntraced(function* (api: KubernetesApi, { name, names
   return messages.findLast((message) => message !== undefined)
 })
 
+/** The pods of a Job. */
+const watchPods = (api: KubernetesApi, { name, namespace }: ObjectRef) =>
+  watch(api, { kind: kinds.Pod, namespace, name: "" }, Pod, { label: `job-name=${name}` })
+
 /** Deletes the Job with its pod, and waits until both are gone. */
 const remove = (api: KubernetesApi, ref: ObjectRef) =>
   Effect.gen(function* () {
     yield* api.delete(ref, { propagation: "Foreground" }).pipe(Effect.catchTag("NotFound", () => Effect.void))
-    yield* watch(api, ref, Pod, { label: `job-name=${ref.name}` }).pipe(
+    yield* watchPods(api, ref).pipe(
       Stream.takeUntil((pods) => pods.length === 0),
       Stream.runDrain
     )
@@ -65,10 +69,7 @@ const remove = (api: KubernetesApi, ref: ObjectRef) =>
 
 /** The pod's states, from the first that says anything to the last. Fails when it is certain that it will not start. */
 const podStates = (api: KubernetesApi, ref: ObjectRef): Stream.Stream<Pod, Failure> =>
-  Stream.merge(
-    watch(api, ref, Pod, { label: `job-name=${ref.name}` }),
-    Stream.as(Stream.tick("2 seconds"), undefined)
-  ).pipe(
+  Stream.merge(watchPods(api, ref), Stream.as(Stream.tick("2 seconds"), undefined)).pipe(
     Stream.mapAccumEffect(
       (): { readonly pods: ReadonlyArray<Pod>; readonly ticks: number } => ({ pods: [], ticks: 0 }),
       Effect.fnUntraced(function* (

@@ -158,8 +158,8 @@ describeOnRegion("without a build", () => {
     assert.include(late.stderr, "had not ended after 4 seconds")
     assert.strictEqual(await kubectl("get", "jobs,pods", "-l", "mcpdeploy.dev/job-of=web", "-o", "name"), "")
     const absent = await mcpdeploy([...repository.serviceFile, "run", "web", "--", "no-such-program"])
-    assert.strictEqual(absent.code, 1)
-    assert.include(absent.stderr, "no-such-program")
+    assert.strictEqual(absent.code, 128)
+    assert.include(absent.stdout, "no-such-program")
   })
 
   it("scheduled jobs are made, run under the cluster's rules, and go when they are no longer wanted", async () => {
