@@ -2,9 +2,11 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
 import { CliError, Command } from "effect/cli"
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Telemetry from "@mcpdeploy/core/Telemetry"
 import { restart, rollback, scale } from "./commands/Change.ts"
 import { deploy, plan } from "./commands/Deploy.ts"
 import { doctor } from "./commands/Doctor.ts"
@@ -56,7 +58,7 @@ root.pipe(
         process.stderr.write(`${printableText(error.message)}\n`)
     })
   ),
-  Effect.provide(NodeServices.layer),
+  Effect.provide(Layer.merge(NodeServices.layer, Telemetry.layer("mcpdeploy", process.env))),
   (main) =>
     NodeRuntime.runMain(main, {
       disableErrorReporting: true,

@@ -88,8 +88,8 @@ const onClientError = (error: Error & { readonly code?: string }, socket: Socket
   socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`, () => socket.destroy())
 }
 
-/** Serves until the scope closes. */
-export const serve = Effect.fn("HttpServer.serve")(function* (config: HttpConfig, health: Health) {
+/** Serves until the scope closes. Without a span: every delivery would be part of it. */
+export const serve = Effect.fnUntraced(function* (config: HttpConfig, health: Health) {
   const deliveries = yield* Deliveries
   const context = yield* Effect.context<never>()
   const run = Effect.runForkWith(context)

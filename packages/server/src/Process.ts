@@ -1,5 +1,6 @@
 /** The process deployer-server, from its environment to its end. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
+import * as Telemetry from "@mcpdeploy/core/Telemetry"
 import * as K3sServiceCatalog from "@mcpdeploy/provider-k3s/K3sServiceCatalog"
 import { RegionConfig } from "@mcpdeploy/provider-k3s/RegionConfig"
 import * as Cause from "effect/Cause"
@@ -44,7 +45,7 @@ const servicesOf = ({ deliveries, gitea, http, region, secretsFolder, temporal }
   )
 
 /** Runs until `stop` is done; then every delivery that has come is answered. */
-export const deployerServer = Effect.fn("deployerServer")(
+export const deployerServer = Effect.fnUntraced(
   function* (stop: Deferred.Deferred<void>) {
     const settings = yield* readSettings(process.env)
     const { shutdownSeconds } = settings
@@ -67,7 +68,13 @@ export const deployerServer = Effect.fn("deployerServer")(
     }).pipe(Effect.provide(servicesOf(settings)))
   },
   Effect.scoped,
-  Effect.provide(Layer.merge(NodeServices.layer, Logger.layer([Logger.consoleJson])))
+  Effect.provide(
+    Telemetry.layer("deployer-server", process.env).pipe(
+      Layer.provideMerge(
+        Layer.merge(NodeServices.layer, Logger.layer([Logger.consoleJson, Logger.tracerLogger]))
+      )
+    )
+  )
 )
 
 /** Runs the process until SIGTERM or SIGINT, and ends it: 0 when all was answered, else 1 and one line that says why. */

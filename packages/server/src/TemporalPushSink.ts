@@ -1,4 +1,5 @@
 /** {@link PushSink} over the services' workflows: signal-with-start, idempotent by the delivery's id. */
+import { traceOf } from "@mcpdeploy/core/Telemetry"
 import {
   connectionSettings,
   prove,
@@ -7,6 +8,7 @@ import {
 import type { TemporalSettings } from "@mcpdeploy/temporal-adapter/settings/TemporalSettings"
 import { DeployClient } from "@mcpdeploy/temporal-contract/client"
 import { dataConverter } from "@mcpdeploy/temporal-contract/codec"
+import { workflowIds } from "@mcpdeploy/temporal-contract/contract"
 import { Client, Connection } from "@temporalio/client"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -63,13 +65,24 @@ export const layer = (
         Effect.forkScoped
       )
       return PushSink.of({
-        submit: Effect.fn("PushSink.submit")((target, push) =>
+        submit: (target, push) =>
           Effect.tryPromise({
             try: () => deploys.submit(target, push, { deadlineMs }),
             catch: (error) =>
               new SinkUnavailable({ detail: error instanceof Error ? error.message : String(error) })
-          })
-        ),
+          }).pipe(
+            Effect.withSpan("PushSink.submit", {
+              // The trace of the deploy that it starts, which a worker goes on with.
+              parent: traceOf(workflowIds.deploy(target, push.generation)),
+              kind: "producer",
+              attributes: {
+                "mcpdeploy.service": `${target.owner.user}/${target.owner.project}/${target.service}`,
+                ...(push.commit === undefined ? {} : { "mcpdeploy.commit": push.commit }),
+                "mcpdeploy.delivery": push.deliveryId,
+                "mcpdeploy.action": push.action._tag
+              }
+            })
+          ),
         isConnected: () => problem === undefined
       })
     })

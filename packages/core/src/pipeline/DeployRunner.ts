@@ -4,17 +4,21 @@
  * One deploy at a time for a service. A newer one cancels the older and begins when that is seen ended; an older one
  * that comes late is superseded at once. Between processes the same holds by the cluster's generation fence.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Semaphore from "effect/Semaphore"
 import type { DeployRequest, Generation } from "../domain/DeployRequest.ts"
 import type { DeployError } from "./DeployError.ts"
 import { DeploySteps } from "./DeploySteps.ts"
 import { type DeployOutcome, Superseded } from "./DeployOutcome.ts"
 import { type Deploy, deploy } from "./Orchestration.ts"
+import { stepDuration, type StepOutcome } from "./StepTelemetry.ts"
 
 /** What is known of a service's deploys while at least one of them is under way. */
 interface Lane {
@@ -89,19 +93,33 @@ const next = (
 ): Effect.Effect<Deploy> => {
   switch (node.step) {
     case "clone":
-      return run(steps.clone(node.input), node)
+      return run(measured("clone", steps.clone(node.input)), node)
     case "build":
-      return run(steps.build(node.input), node)
+      return run(measured("build", steps.build(node.input)), node)
     case "push":
-      return run(steps.push(node.input), node)
+      return run(measured("push", steps.push(node.input)), node)
     case "deploy":
-      return run(steps.deploy(node.input), node)
+      return run(measured("deploy", steps.deploy(node.input)), node)
     case "verify":
-      return run(steps.verify(node.input), node)
+      return run(measured("verify", steps.verify(node.input)), node)
     case "restore":
-      return run(steps.restore(node.input), node)
+      return run(measured("restore", steps.restore(node.input)), node)
   }
 }
+
+const outcomeOf = <Output>(exit: Exit.Exit<Output, DeployError>): StepOutcome => {
+  if (Exit.isSuccess(exit)) return "succeeded"
+  return Cause.hasInterruptsOnly(exit.cause) ? "cancelled" : "failed"
+}
+
+const measured = <Output>(step: string, effect: Effect.Effect<Output, DeployError>) =>
+  Effect.flatMap(Clock.currentTimeMillis, (startedAt) =>
+    Effect.onExit(effect, (exit) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Metric.update(stepDuration(step, outcomeOf(exit)), (now - startedAt) / 1000)
+      )
+    )
+  )
 
 const run = Effect.fnUntraced(function* <Output>(
   step: Effect.Effect<Output, DeployError>,

@@ -25,6 +25,7 @@ import { ServiceCatalog } from "../ServiceCatalog.ts"
 import type { DeployError } from "./DeployError.ts"
 import { evidence } from "./Evidence.ts"
 import type * as Steps from "./Steps.ts"
+import { annotateStep, countBuild, countVertex, type StepSubject } from "./StepTelemetry.ts"
 
 export interface DeployStepsConfig {
   /** The region's registry, as images name it. */
@@ -132,6 +133,7 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
 
       const earlier = (yield* cluster.history(request.target)).find((receipt) => receipt.buildKey === key)
       if (earlier !== undefined && (yield* inRegistry(image, earlier.digest))) {
+        yield* countBuild(true)
         return {
           output: output(earlier.digest, true),
           summary: `nothing to build, ${short(earlier.digest)} is in the registry`
@@ -159,6 +161,7 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
           )
       const first = yield* solve(true)
       const built = first.reused && !(yield* inRegistry(image, first.digest)) ? yield* solve(false) : first
+      yield* countBuild(built.reused)
       return { output: output(built.digest, built.reused), summary: short(built.digest) }
     },
     Effect.scoped,
@@ -246,15 +249,18 @@ const bytes = (size: number): string =>
 
 const reportBuild = (event: BuildEvent): Effect.Effect<void> => {
   switch (event._tag) {
-    case "BuildVertex":
-      return event.state === "completed"
-        ? Effect.void
-        : emit({
-            _tag: "StepLog",
-            step: "build",
-            source: event.id,
-            line: `${event.state === "started" ? "=>" : `=> ${event.state.toUpperCase()}`} ${event.name}`
-          })
+    case "BuildVertex": {
+      const told =
+        event.state === "completed"
+          ? Effect.void
+          : emit({
+              _tag: "StepLog",
+              step: "build",
+              source: event.id,
+              line: `${event.state === "started" ? "=>" : `=> ${event.state.toUpperCase()}`} ${event.name}`
+            })
+      return Effect.andThen(countVertex(event.state), told)
+    }
     case "BuildLog":
       return emit({ _tag: "StepLog", step: "build", source: event.vertex, line: event.line })
     case "BuildProgress":
@@ -269,12 +275,14 @@ const reportBuild = (event: BuildEvent): Effect.Effect<void> => {
   }
 }
 
-/** Reports a step's begin and end, and keeps only its output. */
+/** Reports a step's begin and end, says on its span what it is about, and keeps only its output. */
 function reported(step: DeployStep) {
-  return <Output, E extends { readonly message: string }>(
-    effect: Effect.Effect<{ readonly output: Output; readonly summary: string }, E>
+  return <Output extends object, E extends { readonly message: string }>(
+    effect: Effect.Effect<{ readonly output: Output; readonly summary: string }, E>,
+    input: StepSubject
   ): Effect.Effect<Output, E> =>
     Effect.gen(function* () {
+      yield* annotateStep(input)
       yield* emit({ _tag: "StepStarted", step })
       const startedAt = yield* Clock.currentTimeMillis
       const { output, summary } = yield* Effect.tapError(effect, (error) =>
@@ -283,6 +291,8 @@ function reported(step: DeployStep) {
         )
       )
       const durationMs = (yield* Clock.currentTimeMillis) - startedAt
+      const subject: StepSubject = { ...input, ...output }
+      yield* annotateStep(subject)
       yield* emit({ _tag: "StepFinished", step, durationMs, summary })
       return output
     })

@@ -6,9 +6,12 @@
  * is then seen dead). A typed error becomes an ApplicationFailure that can be decoded again. A retry needs nothing from
  * the heartbeat to go on: checkouts, builds and objects are found again by what they are made of.
  */
-import { Context } from "@temporalio/activity"
+import { Context, type Info } from "@temporalio/activity"
 import { ApplicationFailure, ApplicationFailureCategory, CancelledFailure } from "@temporalio/common"
 import { type DeployEvent, DeployEvents } from "@mcpdeploy/core/domain/DeployEvent"
+import { kindOf } from "@mcpdeploy/core/OtlpExporter"
+import type { StepOutcome } from "@mcpdeploy/core/pipeline/StepTelemetry"
+import { traceOf } from "@mcpdeploy/core/Telemetry"
 import type { Heartbeat } from "@mcpdeploy/temporal-contract/contract"
 import { toApplicationFailure } from "@mcpdeploy/temporal-contract/failure"
 import { encodeFailure, InvalidInput, type PlaneError, Unexpected } from "@mcpdeploy/temporal-contract/schema"
@@ -18,7 +21,7 @@ import * as Exit from "effect/Exit"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { StepMetrics, StepOutcome } from "./StepMetrics.ts"
+import type { StepMetrics } from "./StepMetrics.ts"
 
 /** The SDK sends no more of them than it must. */
 const heartbeatIntervalMs = 1000
@@ -53,6 +56,25 @@ const errorOf = (cause: Cause.Cause<PlaneError>): PlaneError =>
 const isSuperseded = (error: PlaneError): boolean =>
   error._tag === "ClusterApplierError" && error.reason._tag === "SupersededByNewer"
 
+/** All steps of a deploy are one trace, whichever worker runs them; elsewhere each run of a workflow is one. */
+const traceIdOf = ({ workflowExecution }: Info): string => {
+  const { runId, workflowId } = workflowExecution ?? { runId: "", workflowId: "" }
+  return workflowId.startsWith("deploy/") ? workflowId : `${workflowId} ${runId}`
+}
+
+/** One line for each attempt. A failure's message is left out: it may quote a customer's build. */
+const logEnd = (
+  step: string,
+  { attempt, workflowExecution }: Info,
+  exit: Exit.Exit<unknown, PlaneError>
+): Effect.Effect<void> => {
+  const about = { step, workflow: workflowExecution?.workflowId, attempt }
+  if (Exit.isSuccess(exit)) return Effect.logInfo("a step has succeeded", about)
+  return Cause.hasInterruptsOnly(exit.cause)
+    ? Effect.logInfo("a step was cancelled", about)
+    : Effect.logWarning("a step has failed", { ...about, error: kindOf(errorOf(exit.cause)) })
+}
+
 /** Makes activities that run on one runtime. */
 export const activityOn =
   <R>(runtime: ManagedRuntime.ManagedRuntime<R, never>, metrics: StepMetrics) =>
@@ -78,7 +100,17 @@ export const activityOn =
         Effect.mapError((error) => new InvalidInput({ detail: error.message })),
         Effect.flatMap(run),
         Effect.flatMap((output) => Effect.orDie(encode(output))),
-        Effect.provideService(DeployEvents, note)
+        Effect.provideService(DeployEvents, note),
+        Effect.onExit((exit) => logEnd(name, context.info, exit)),
+        Effect.withSpan(`activity ${name}`, {
+          parent: traceOf(traceIdOf(context.info)),
+          kind: "consumer",
+          attributes: {
+            "mcpdeploy.step": name,
+            "temporal.workflow.id": context.info.workflowExecution?.workflowId ?? "",
+            "temporal.activity.attempt": context.info.attempt
+          }
+        })
       )
 
       beat()

@@ -1,7 +1,7 @@
 /** What the activities count: how long each step takes, and how deploys end. */
-import type { MetricMeter } from "@temporalio/common"
-
-export type StepOutcome = "succeeded" | "failed" | "superseded" | "cancelled"
+import { stepDuration, type StepOutcome } from "@mcpdeploy/core/pipeline/StepTelemetry"
+import type { Context } from "effect/Context"
+import * as Metric from "effect/Metric"
 
 export interface StepEnd {
   readonly outcome: StepOutcome
@@ -30,23 +30,21 @@ const deployOutcome = (step: string, { isLast, outcome }: StepEnd): string | und
   }
 }
 
+const deploys = (outcome: string) =>
+  Metric.counter("mcpdeploy_deploys", {
+    description: "Deploys by outcome",
+    incremental: true,
+    attributes: { outcome }
+  })
+
 /**
- * `mcpdeploy_step_duration_seconds{step,outcome}` for each attempt, and `mcpdeploy_deploys{outcome}`. No label says whose
- * deploy it was.
+ * `mcpdeploy_step_duration_seconds{step,outcome}` for each attempt, and `mcpdeploy_deploys{outcome}`, kept in `context`. No
+ * label says whose deploy it was.
  */
-export const stepMetrics = (meter: MetricMeter): StepMetrics => {
-  const duration = meter.createHistogram(
-    "mcpdeploy_step_duration_seconds",
-    "float",
-    "s",
-    "Duration of a step"
-  )
-  const deploys = meter.createCounter("mcpdeploy_deploys", undefined, "Deploys by outcome")
-  return {
-    ended: (step, end) => {
-      duration.record(end.seconds, { step, outcome: end.outcome })
-      const outcome = deployOutcome(step, end)
-      if (outcome !== undefined) deploys.add(1, { outcome })
-    }
+export const stepMetrics = (context: Context<never>): StepMetrics => ({
+  ended: (step, end) => {
+    stepDuration(step, end.outcome).updateUnsafe(end.seconds, context)
+    const outcome = deployOutcome(step, end)
+    if (outcome !== undefined) deploys(outcome).updateUnsafe(1, context)
   }
-}
+})

@@ -16,12 +16,14 @@ import {
   Worker,
   type WorkerInterceptors
 } from "@temporalio/worker"
-import type { Context } from "effect/Context"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as PrometheusMetrics from "effect/observability/PrometheusMetrics"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { type ActivityServices, makeActivities } from "../activities/Activities.ts"
 import { stepMetrics } from "../activities/StepMetrics.ts"
@@ -32,6 +34,7 @@ import { workflowsPath } from "../workflows/Location.ts"
 import { serveHealth } from "./HealthServer.ts"
 import type { SdkRuntime } from "./SdkRuntime.ts"
 import type { Settings } from "./Settings.ts"
+import { backlogOf, WorkerGauges } from "./WorkerGauges.ts"
 
 /** The worker ended by itself. */
 export class WorkerFailed extends Schema.TaggedError<WorkerFailed>()("WorkerFailed", {
@@ -52,6 +55,7 @@ export type WorkerServices = ActivityServices | BuildSlots | Reconciler
 const heartbeatThrottle = "1 second"
 /** What is about to end by itself may do so before a shutdown cancels it. */
 const shutdownGrace = "1 second"
+const measureEvery = "15 seconds"
 
 export const clientOf = (connection: NativeConnection, { temporal }: Settings): Client =>
   new Client({
@@ -61,23 +65,25 @@ export const clientOf = (connection: NativeConnection, { temporal }: Settings): 
   })
 
 /** Runs until `stop` is done; returns when everything is handed back. */
-export const runWorker = Effect.fn("runWorker")(function* (options: {
+// Without a span: everything that it runs would be part of it.
+export const runWorker = Effect.fnUntraced(function* (options: {
   readonly settings: Settings
   readonly connection: NativeConnection
   readonly sdk: SdkRuntime
-  readonly services: Context<WorkerServices>
+  readonly services: Context.Context<WorkerServices>
   readonly stop: Deferred.Deferred<void>
   readonly interceptors?: WorkerInterceptors
 }) {
   const { connection, interceptors = {}, sdk, services, settings, stop } = options
   const { reconcileSeconds, shutdownSeconds, temporal, workflowBundle } = settings
   const { taskQueue } = temporal
-  const meter = sdk.runtime.metricMeter
+  // Where activities log to and are traced by is the process's.
+  const context = yield* Effect.context<never>()
   const runtime = yield* Effect.acquireRelease(
-    Effect.sync(() => ManagedRuntime.make(Layer.succeedContext(services))),
+    Effect.sync(() => ManagedRuntime.make(Layer.succeedContext(Context.merge(context, services)))),
     (runtime) => runtime.disposeEffect
   )
-  const metrics = stepMetrics(meter)
+  const metrics = stepMetrics(context)
   const worker = yield* Effect.tryPromise({
     try: async () =>
       Worker.create({
@@ -103,30 +109,29 @@ export const runWorker = Effect.fn("runWorker")(function* (options: {
   })
 
   let isStopping = false
-  const slots = {
-    capacity: meter.createGauge("mcpdeploy_build_slots", "int", undefined, "Builds at once of this worker"),
-    used: meter.createGauge("mcpdeploy_build_slots_used", "int", undefined, "Builds that run"),
-    waiting: meter.createGauge(
-      "mcpdeploy_build_slots_waiting",
-      "int",
-      undefined,
-      "Builds that wait for a slot"
-    )
-  }
+  const client = clientOf(connection, settings)
+  const gauges = new WorkerGauges(context)
+  const measureSlots = Effect.map(
+    BuildSlots.use(({ usage }) => usage),
+    (usage) => gauges.slots(usage)
+  ).pipe(Effect.provide(services))
+  yield* backlogOf(client, settings.temporal).pipe(
+    Effect.map((backlog) => gauges.backlog(backlog)),
+    Effect.catch((error) => Effect.logDebug(`the queue's depth is not known: ${error.message}`)),
+    Effect.andThen(measureSlots),
+    Effect.repeat(Schedule.spaced(measureEvery)),
+    Effect.forkScoped
+  )
   const port = yield* serveHealth(settings.http, {
     healthy: () => worker.getState() !== "FAILED",
     ready: () => worker.getState() === "RUNNING" && !isStopping,
     metrics: async () => {
-      const usage = await runtime.runPromise(BuildSlots.use(({ usage }) => usage))
-      slots.capacity.set(usage.capacity)
-      slots.used.set(usage.used)
-      slots.waiting.set(usage.waiting)
-      return sdk.metrics()
+      await runtime.runPromise(measureSlots)
+      return `${PrometheusMetrics.formatUnsafe(context)}\n${await sdk.metrics()}`
     }
   })
 
   const running = yield* Effect.tryPromise({ try: () => worker.run(), catch: failed }).pipe(Effect.forkChild)
-  const client = clientOf(connection, settings)
   yield* reconcileSeconds === 0
     ? removeSchedule(client, taskQueue)
     : ensureSchedule(client, { taskQueue, everySeconds: reconcileSeconds }).pipe(

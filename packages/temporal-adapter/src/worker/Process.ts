@@ -2,6 +2,7 @@
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { SecretStore } from "@mcpdeploy/core/SecretStore"
+import * as Telemetry from "@mcpdeploy/core/Telemetry"
 import { regionOf } from "@mcpdeploy/provider-k3s/K3sRegion"
 import type { WorkerInterceptors } from "@temporalio/worker"
 import * as Cause from "effect/Cause"
@@ -18,7 +19,7 @@ import { connect } from "./TemporalConnection.ts"
 import * as TemporalPushQueue from "./TemporalPushQueue.ts"
 
 /** Runs until `stop` is done. `interceptors` are for tests, which break the worker at chosen moments. */
-export const deployerWorker = Effect.fn("deployerWorker")(
+export const deployerWorker = Effect.fnUntraced(
   function* (stop: Deferred.Deferred<void>, interceptors: WorkerInterceptors = {}) {
     const settings = yield* readSettings(process.env)
     const { cacheFolder, reconcileUsers, secretEnvironment, secretFolders, temporal } = settings
@@ -39,7 +40,13 @@ export const deployerWorker = Effect.fn("deployerWorker")(
     yield* runWorker({ settings, connection, sdk, services, stop, interceptors })
   },
   Effect.scoped,
-  Effect.provide(Layer.merge(NodeServices.layer, Logger.layer([Logger.consoleJson])))
+  Effect.provide(
+    Telemetry.layer("deployer-worker", process.env).pipe(
+      Layer.provideMerge(
+        Layer.merge(NodeServices.layer, Logger.layer([Logger.consoleJson, Logger.tracerLogger]))
+      )
+    )
+  )
 )
 
 /** Runs the process until SIGTERM or SIGINT, and ends it: 0 when all was handed back, else 1 and one line that says why. */
