@@ -52,13 +52,13 @@ root.pipe(
     local
   ]),
   Command.run({ version: packageJson.version }),
+  Effect.provide(Layer.merge(NodeServices.layer, Telemetry.layer("mcpdeploy", process.env))),
   Effect.tapError((error) =>
     Effect.sync(() => {
       if (!CliError.isCliError(error) && error.message !== "")
         process.stderr.write(`${printableText(error.message)}\n`)
     })
   ),
-  Effect.provide(Layer.merge(NodeServices.layer, Telemetry.layer("mcpdeploy", process.env))),
   (main) =>
     NodeRuntime.runMain(main, {
       disableErrorReporting: true,
