@@ -28,11 +28,16 @@ import { targetOf } from "./support/Sample.ts"
 import { titled } from "./support/TestCluster.ts"
 
 const isFull = process.env["MCPDEPLOY_TEST_FULL"] === "1"
-const run = Date.now().toString(36)
-const namespace = `mcpdeploy-faults-${run}`
 
-/** Claims and budgets of these tests alone. */
-const managerFor = (issuer: string, issueSeconds: number) =>
+/** Names of one attempt of one test: another one never meets a namespace that is still going. */
+const attempt = (name: string) => {
+  const id = `${name}${Date.now().toString(36)}`
+  return { id, target: targetOf(id, "p", "web"), claims: `mcpdeploy-faults-${id}`, zone: `${id}.com` }
+}
+type Attempt = ReturnType<typeof attempt>
+
+/** Claims and budgets of this attempt alone. */
+const managerFor = ({ claims: namespace }: Attempt, issuer: string, issueSeconds: number) =>
   Effect.map(
     Layer.build(
       K3sDomainManager.layer(
@@ -54,7 +59,11 @@ const ordersOf = (api: KubernetesApi, target: ServiceTarget, host: string) =>
 
 const Ledgers = Schema.Struct({ data: Schema.Struct({ "ledger.json": Schema.String }) })
 /** How often the budgets have counted a host, as the customer's and the account's. */
-const counted = Effect.fn("counted")(function* (api: KubernetesApi, host: string) {
+const counted = Effect.fn("counted")(function* (
+  api: KubernetesApi,
+  { claims: namespace }: Attempt,
+  host: string
+) {
   const { items } = yield* api.list({ kind: kinds.ConfigMap, namespace, name: "" })
   return items.flatMap((item) =>
     Schema.is(Ledgers)(item) ? [item.data["ledger.json"].split(`"host":"${host}"`).length - 1] : []
@@ -88,27 +97,32 @@ const eventually = <A, E, R>(effect: Effect.Effect<A, E, R>, is: (value: A) => b
 
 const service = Effect.fn("service")(function* (name: string) {
   const api = yield* connectApi
-  const target = yield* Effect.acquireRelease(Effect.succeed(targetOf(`${name}${run}`, "p", "web")), (made) =>
-    Effect.forEach([made.namespace, namespace], (each) =>
-      Effect.ignore(
-        api.delete({ kind: kinds.Namespace, namespace: undefined, name: each }, { propagation: "Background" })
+  const made = yield* Effect.acquireRelease(
+    Effect.sync(() => attempt(name)),
+    ({ claims, target }) =>
+      Effect.forEach([target.namespace, claims], (each) =>
+        Effect.ignore(
+          api.delete(
+            { kind: kinds.Namespace, namespace: undefined, name: each },
+            { propagation: "Background" }
+          )
+        )
       )
-    )
   )
-  yield* deployPage(target, "page")
-  return { api, target }
+  yield* deployPage(made.target, "page")
+  return { api, made }
 })
 
 /** Adds or removes in a process that is killed before or after its n-th write. true when it was killed. */
 const killed = (
   what: "add" | "remove",
-  target: ServiceTarget,
+  { claims, target }: Attempt,
   host: string,
   at: { readonly write: number; readonly when: "before" | "after" }
 ) =>
   Effect.callback<boolean>((resume) => {
     const script = new URL("./support/killedDomain.ts", import.meta.url).pathname
-    const args = [what, target.owner.user, host, String(at.write), at.when, namespace]
+    const args = [what, target.owner.user, host, String(at.write), at.when, claims]
     const child = spawn(process.execPath, [script, ...args], { stdio: ["ignore", "ignore", "inherit"] })
     child.once("exit", (_, signal) => resume(Effect.succeed(signal === "SIGKILL")))
     return Effect.sync(() => child.kill("SIGKILL"))
@@ -121,10 +135,10 @@ describe.skipIf(!isReady)(titled("a domain and its faults", isReady, variable), 
       "waits for an authority that is away, says so, spends one order, and keeps its certificate when a renewal fails",
       () =>
         Effect.gen(function* () {
-          const { api, target } = yield* service("outage")
-          const faulty = yield* faultyAuthority(api, `faulty-${run}`)
-          const domains = yield* managerFor(faulty.issuer, 14)
-          const zone = `outage-${run}.com`
+          const { api, made } = yield* service("outage")
+          const { id, target, zone } = made
+          const faulty = yield* faultyAuthority(api, `faulty-${id}`)
+          const domains = yield* managerFor(made, faulty.issuer, 14)
           const host = DomainName.make(`www.${zone}`)
           yield* publish(zone, `* IN CNAME ${region?.acme.cnameTarget}.`)
 
@@ -141,7 +155,7 @@ describe.skipIf(!isReady)(titled("a domain and its faults", isReady, variable), 
           const again = domains.add(target, host).pipe(Effect.retry({ times: 5 }))
           assert.strictEqual((yield* again).state, "served")
           assert.lengthOf(yield* ordersOf(api, target, host), 1)
-          assert.deepStrictEqual(yield* counted(api, host), [1, 1, 1], "account, customer and domain")
+          assert.deepStrictEqual(yield* counted(api, made, host), [1, 1, 1], "account, customer and domain")
           const { fingerprint } = yield* visit(host)
 
           yield* faulty.cut
@@ -154,7 +168,7 @@ describe.skipIf(!isReady)(titled("a domain and its faults", isReady, variable), 
           assert.strictEqual(renewing.state, "served")
           assert.strictEqual((yield* visit(host)).fingerprint, fingerprint)
           assert.strictEqual((yield* domains.add(target, host)).state, "served")
-          assert.deepStrictEqual(yield* counted(api, host), [1, 1, 1])
+          assert.deepStrictEqual(yield* counted(api, made, host), [1, 1, 1])
           if (!isFull) return
           yield* faulty.open
           yield* eventually(visit(host), (now) => now.fingerprint !== fingerprint, 120)
@@ -178,9 +192,9 @@ describe.skipIf(!isReady)(titled("a domain and its faults", isReady, variable), 
       "converges after its process was killed at any write, with one order, and leaves nothing when it is removed",
       () =>
         Effect.gen(function* () {
-          const { api, target } = yield* service("killed")
-          const domains = yield* managerFor(region?.acme.issuer ?? "", 100)
-          const zone = `killed-${run}.com`
+          const { api, made } = yield* service("killed")
+          const { target, zone } = made
+          const domains = yield* managerFor(made, region?.acme.issuer ?? "", 100)
           yield* publish(zone, `* IN CNAME ${region?.acme.cnameTarget}.`)
           const last = isFull ? 14 : 4
           const points = Array.from({ length: last }, (_, index) => index + 1).flatMap((write) =>
@@ -191,11 +205,11 @@ describe.skipIf(!isReady)(titled("a domain and its faults", isReady, variable), 
             chosen,
             Effect.fnUntraced(function* (at) {
               const host = DomainName.make(`${at.when}-${at.write}.${zone}`)
-              const wasKilled = yield* killed("add", target, host, at)
+              const wasKilled = yield* killed("add", made, host, at)
               assert.strictEqual((yield* domains.add(target, host)).state, "served", host)
               assert.lengthOf(yield* ordersOf(api, target, host), 1, host)
               yield* visit(host)
-              const removalKilled = yield* killed("remove", target, host, at)
+              const removalKilled = yield* killed("remove", made, host, at)
               yield* domains.remove(target, host)
               if (isFull)
                 process.stdout.write(`${host}: killed ${wasKilled}, removal killed ${removalKilled}\n`)
