@@ -16,6 +16,7 @@ import { history, logs, status } from "./commands/Inspect.ts"
 import { local } from "./commands/Local.ts"
 import { mirror } from "./commands/Mirror.ts"
 import { preview } from "./commands/Preview.ts"
+import { region } from "./commands/Region.ts"
 import { project, remove } from "./commands/Remove.ts"
 import { root } from "./commands/Root.ts"
 import { run } from "./commands/Run.ts"
@@ -48,6 +49,7 @@ root.pipe(
     project,
     domain,
     mirror,
+    region,
     doctor,
     local
   ]),

@@ -1,0 +1,209 @@
+/** `mcpdeploy region`: the ground that a region stands on, by its directory. */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Logger from "effect/Logger"
+import * as Path from "effect/Path"
+import * as Schema from "effect/Schema"
+import { Argument, Command, Flag } from "effect/cli"
+import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
+import { readRegion, RegionName } from "@mcpdeploy/core/region/Region"
+import {
+  nameOf,
+  RegionApplied,
+  type RegionChange,
+  RegionPlan,
+  type RegionWaiting
+} from "@mcpdeploy/core/region/RegionInfrastructure"
+import { CommandFailed, exitCodes } from "../ExitCode.ts"
+import { printable } from "../Printable.ts"
+import { CheckedStep, checklist } from "../region/Checklist.ts"
+import { newRegionFiles } from "../region/NewRegion.ts"
+import { directoryOf, infrastructureOf } from "../region/Providers.ts"
+import { readState } from "../region/ReadState.ts"
+import { orFail, print, usage } from "./Root.ts"
+
+const name = Argument.String("region").pipe(
+  Argument.withDescription("Its name, such as eu-central-1, or the path of its directory")
+)
+const regions = Flag.String("regions").pipe(
+  Flag.withDescription("Where the directories of regions are"),
+  Flag.withDefault("regions")
+)
+
+/** What providers do while they apply, for the person who waits: on standard error, so that results stay apart. */
+const progress = Logger.layer([
+  Logger.make(({ message }) => {
+    process.stderr.write(`${printable(String(message))}\n`)
+  })
+])
+
+/** The region that is meant, its directory, and its vendors. */
+const open = Effect.fn("open")(function* (from: string, which: string) {
+  const directory = yield* directoryOf(from, which)
+  const region = yield* usage(readRegion(directory))
+  return { region, infrastructure: yield* infrastructureOf(directory, region) }
+})
+
+const signs = { create: "+", update: "~", adopt: "=", delete: "-" } as const
+
+const changeText = (change: RegionChange): string =>
+  [
+    `${signs[change.action]} ${change.action} ${printable(nameOf(change))}`,
+    ...change.diff.map((line) => `    ${printable(line)}`),
+    ...(change.destructive ? [`    only with --allow "${printable(nameOf(change))}"`] : [])
+  ].join("\n")
+
+const waitingText = ({ detail, provider }: RegionWaiting): string =>
+  `… ${provider} waits: ${printable(detail)}`
+
+const count = (many: number, of: string): string => `${many} ${of}${many === 1 ? "" : "s"}`
+
+const encodePlan = Schema.encodeEffect(RegionPlan)
+const encodeApplied = Schema.encodeEffect(RegionApplied)
+const encodeStep = Schema.encodeEffect(CheckedStep)
+
+const plan = Command.make(
+  "plan",
+  { name, regions },
+  Effect.fn("region.plan")(function* ({ name: which, regions: from }) {
+    const { infrastructure } = yield* open(from, which)
+    const found = yield* orFail(infrastructure.plan)
+    const text = [
+      ...found.changes.map(changeText),
+      ...found.conflicts.map((conflict) => `✗ ${printable(nameOf(conflict))}: ${printable(conflict.detail)}`),
+      ...found.waiting.map(waitingText),
+      found.changes.length === 0 && found.conflicts.length === 0 && found.waiting.length === 0
+        ? "nothing has to change"
+        : `${count(found.changes.length, "change")}, ${count(found.conflicts.length, "conflict")}`
+    ].join("\n")
+    yield* print(text, yield* Effect.orDie(encodePlan(found)))
+  }, Effect.scoped)
+).pipe(Command.withDescription("Show what has to change at the region's vendors; changes nothing"))
+
+const apply = Command.make(
+  "apply",
+  {
+    name,
+    regions,
+    allow: Flag.String("allow").pipe(
+      Flag.withDescription(
+        "A destructive change that may be made, by the name that the plan shows; repeatable"
+      ),
+      Flag.atLeast(0)
+    )
+  },
+  Effect.fn("region.apply")(
+    function* ({ allow, name: which, regions: from }) {
+      const { infrastructure } = yield* open(from, which)
+      const { left, made, waiting } = yield* orFail(infrastructure.apply(new Set(allow)))
+      const text = [
+        ...made.map((change) => `${signs[change.action]} ${change.action} ${printable(nameOf(change))}`),
+        ...left.map(changeText),
+        ...waiting.map(waitingText),
+        `${count(made.length, "change")} made, ${left.length} left`
+      ].join("\n")
+      yield* print(text, yield* Effect.orDie(encodeApplied({ left, made, waiting })))
+    },
+    Effect.scoped,
+    Effect.provide(progress)
+  )
+).pipe(
+  Command.withDescription(
+    "Make the region's vendors as its directory says. Killed and run again, it goes on where it was"
+  )
+)
+
+const verify = Command.make(
+  "verify",
+  { name, regions },
+  Effect.fn("region.verify")(function* ({ name: which, regions: from }) {
+    const { infrastructure, region: found } = yield* open(from, which)
+    yield* orFail(infrastructure.verify)
+    yield* print(`region ${found.name} is as its directory says`, { region: found.name, verified: true })
+  }, Effect.scoped)
+).pipe(Command.withDescription("Succeed where nothing has to change; for a schedule"))
+
+const stepSigns = { done: "✓", missing: "✗", person: "☐" } as const
+
+const stepText = ({ detail, state, step, title, todo }: CheckedStep): string =>
+  [
+    `${stepSigns[state]} ${step}. ${title}`,
+    ...detail.split("\n").map((line) => `     ${printable(line)}`),
+    ...(todo === undefined ? [] : [`     → ${printable(todo)}`])
+  ].join("\n")
+
+const check = Command.make(
+  "check",
+  {
+    name,
+    regions,
+    ansible: Flag.String("ansible").pipe(
+      Flag.withDescription("Where the Ansible roles are"),
+      Flag.withDefault("ansible")
+    )
+  },
+  Effect.fn("region.check")(function* ({ ansible, name: which, regions: from }) {
+    const steps = checklist(yield* readState(yield* directoryOf(from, which), ansible))
+    for (const step of steps) yield* print(stepText(step), yield* Effect.orDie(encodeStep(step)))
+    const lacking = steps.filter(({ state }) => state === "missing").length
+    if (lacking > 0)
+      return yield* new CommandFailed({
+        exitCode: exitCodes.failed,
+        detail: `${lacking} of ${steps.length} steps are missing`
+      })
+  })
+).pipe(Command.withDescription("Show which of the nine steps of a new region are done, and what to do"))
+
+const decodeName = Schema.decodeUnknownEffect(RegionName)
+const decodeDomain = Schema.decodeUnknownEffect(PlatformDomain)
+
+const layOut = Command.make(
+  "new",
+  {
+    name: Argument.String("region").pipe(Argument.withDescription("Its name, such as us-east-1")),
+    regions,
+    provider: Flag.Literals("provider", ["hetzner", "none"]).pipe(
+      Flag.withDescription("Whose API makes network and load balancer; none: a person does")
+    ),
+    domain: Flag.String("domain").pipe(
+      Flag.withDescription("The platform's domain"),
+      Flag.withDefault("ml.ink")
+    ),
+    like: Flag.String("like").pipe(
+      Flag.withDescription("The region whose Kubernetes manifests are copied"),
+      Flag.withDefault("eu-central-1")
+    )
+  },
+  Effect.fn("region.new")(function* ({ domain, like, name: text, provider, regions: from }) {
+    const fs = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const made = yield* usage(decodeName(text))
+    const directory = path.join(from, made)
+    if (yield* usage(fs.exists(directory)))
+      return yield* new CommandFailed({ exitCode: exitCodes.usage, detail: `${directory} is there already` })
+    const manifests = path.join(from, like, "k8s")
+    const files = newRegionFiles({ name: made, domain: yield* usage(decodeDomain(domain)), provider })
+    // Made beside, then renamed: the directory is there whole or not at all.
+    const unfinished = yield* usage(fs.makeTempDirectoryScoped({ directory: from, prefix: `.${made}-` }))
+    const whole = path.join(unfinished, made)
+    for (const [file, content] of files) {
+      const target = path.join(whole, file)
+      yield* usage(fs.makeDirectory(path.dirname(target), { recursive: true }))
+      yield* usage(fs.writeFileString(target, content))
+    }
+    yield* usage(fs.copy(manifests, path.join(whole, "k8s")))
+    yield* usage(fs.rename(whole, directory))
+    yield* print(`${directory} is laid out; next: mcpdeploy region check ${made}`, {
+      region: made,
+      directory,
+      files: files.map(([file]) => file)
+    })
+  }, Effect.scoped)
+).pipe(Command.withDescription("Lay out the directory of a new region"))
+
+export const region = Command.make("region").pipe(
+  Command.withDescription(
+    "The ground that a region stands on: machines' network, load balancer, firewall, DNS"
+  ),
+  Command.withSubcommands([check, plan, apply, verify, layOut])
+)

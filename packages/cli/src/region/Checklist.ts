@@ -1,0 +1,199 @@
+/** Checklist: the nine steps of adding a region, each done, missing, or for a person to do. Pure. */
+import type { Region } from "@mcpdeploy/core/region/Region"
+import type { RegionArea, RegionPlan } from "@mcpdeploy/core/region/RegionInfrastructure"
+import { nameOf } from "@mcpdeploy/core/region/RegionInfrastructure"
+import * as Schema from "effect/Schema"
+
+/** `person`: no provider of the region can do or see it. */
+export const StepState = Schema.Literals(["done", "missing", "person"])
+
+export const CheckedStep = Schema.Struct({
+  /** 1 to 9. */
+  step: Schema.Int,
+  title: Schema.String,
+  state: StepState,
+  /** What is there, or what lacks. */
+  detail: Schema.String,
+  /** What to do; absent where nothing is. */
+  todo: Schema.optionalKey(Schema.String)
+})
+export type CheckedStep = typeof CheckedStep.Type
+
+/** What was found out beforehand. */
+export interface RegionState {
+  readonly name: string
+  /** Why the inventory is none, or the region that it describes. */
+  readonly region: Region | string
+  /** Files of the directory, relative to it. */
+  readonly files: ReadonlySet<string>
+  readonly readme: string
+  /** Hosts that `known_hosts` has a key of. */
+  readonly knownHosts: ReadonlySet<string>
+  /** Roles of `ansible/roles`. */
+  readonly roles: ReadonlySet<string>
+  readonly providers: ReadonlyArray<{ readonly name: string; readonly areas: ReadonlyArray<RegionArea> }>
+  /** Why there is no plan, or the plan. */
+  readonly plan: RegionPlan | string
+}
+
+type Step = Omit<CheckedStep, "step">
+
+const done = (title: string, detail: string): Step => ({ title, state: "done", detail })
+const missing = (title: string, detail: string, todo: string): Step => ({
+  title,
+  state: "missing",
+  detail,
+  todo
+})
+const person = (title: string, detail: string, todo: string): Step => ({
+  title,
+  state: "person",
+  detail,
+  todo
+})
+
+const agnosticRoles = ["base", "ssh", "firewall", "private_network", "k3s_server", "k3s_agent", "gvisor"]
+const sections = ["Machines", "Network", "Topology", "Decisions"]
+const manifests = ["k8s/admission.yaml", "k8s/clusterissuer.yaml", "k8s/wildcard.yaml"]
+
+const list = (all: ReadonlyArray<string>): string => all.join(", ")
+
+const directoryStep = ({ files, knownHosts, name, region }: RegionState): Step => {
+  const title = "Directory with inventory, manifests and known_hosts"
+  if (typeof region === "string") {
+    return missing(title, region, `correct it, or lay one out: mcpdeploy region new ${name}`)
+  }
+  const lacking = manifests.filter((file) => !files.has(file))
+  if (lacking.length > 0)
+    return missing(title, `there is no ${list(lacking)}`, "copy them from another region, and adapt them")
+  const unknown = region.nodes.filter(({ address }) => !knownHosts.has(address))
+  if (unknown.length > 0) {
+    return missing(
+      title,
+      `known_hosts has no key of ${list(unknown.map((node) => node.name))}`,
+      `compare the fingerprints at the provider's console: ssh-keyscan -t ed25519 ${unknown.map(({ address }) => address).join(" ")} >> known_hosts`
+    )
+  }
+  return done(title, `${region.nodes.length} nodes`)
+}
+
+const providerRolesStep = ({ providers, region, roles }: RegionState): Step => {
+  const title = "Provider-specific roles"
+  if (typeof region === "string") return missing(title, "the inventory cannot be read", "see step 1")
+  const own = [...roles].filter((role) => providers.some(({ name }) => role.startsWith(`${name}_`)))
+  const needed = providers.filter(
+    ({ areas, name }) => areas.includes("network") && !own.some((role) => role.startsWith(`${name}_`))
+  )
+  return needed.length === 0
+    ? done(title, own.length === 0 ? "none is needed" : list(own))
+    : missing(
+        title,
+        `there is no role of ${list(needed.map(({ name }) => name))}`,
+        "write it in ansible/roles, with the provider's name in front"
+      )
+}
+
+const agnosticRolesStep = ({ roles }: RegionState): Step => {
+  const title = "Roles of every region"
+  const lacking = agnosticRoles.filter((role) => !roles.has(role))
+  return lacking.length === 0
+    ? done(title, list(agnosticRoles))
+    : missing(title, `ansible/roles has no ${list(lacking)}`, "say with --ansible where the roles are")
+}
+
+/** A step that providers make and see. */
+const areaStep = (
+  { name, plan, providers, region }: RegionState,
+  title: string,
+  areas: ReadonlyArray<RegionArea>,
+  byHand: string
+): Step => {
+  if (typeof region === "string") return missing(title, "the inventory cannot be read", "see step 1")
+  const makers = providers.filter((provider) => provider.areas.some((area) => areas.includes(area)))
+  if (makers.length === 0) return person(title, "no provider of the region does it", byHand)
+  if (typeof plan === "string") return missing(title, plan, "then check again")
+  const names = new Set(makers.map((maker) => maker.name))
+  const waiting = plan.waiting.find(({ provider }) => names.has(provider))
+  if (waiting !== undefined) return missing(title, waiting.detail, `mcpdeploy region apply ${name}`)
+  const conflict = plan.conflicts.find(({ provider }) => names.has(provider))
+  if (conflict !== undefined) return missing(title, nameOf(conflict), conflict.detail)
+  const changes = plan.changes.filter(({ area }) => areas.includes(area))
+  return changes.length === 0
+    ? done(title, `as wanted at ${list([...names])}`)
+    : missing(
+        title,
+        list(changes.map((change) => `${change.action} ${nameOf(change)}`)),
+        `mcpdeploy region apply ${name}${changes
+          .filter(({ destructive }) => destructive)
+          .map((change) => ` --allow "${nameOf(change)}"`)
+          .join("")}`
+      )
+}
+
+const loadBalancerStep = (state: RegionState): Step => {
+  const title = "TCP load balancer, 80 and 443 to the run-pool"
+  const { region } = state
+  const byHand =
+    "make one, with the run nodes as targets and TCP passed through; then set region_load_balancer"
+  const step = areaStep(state, title, ["loadBalancer"], byHand)
+  return step.state === "person" && typeof region !== "string" && region.loadBalancer !== undefined
+    ? person(
+        title,
+        `made by hand, at ${region.loadBalancer.ipv4}`,
+        "keep its targets in step with the run-pool"
+      )
+    : step
+}
+
+const firewallStep = (state: RegionState): Step => {
+  const title = "Firewall: 80 and 443 from the load balancer and Cloudflare alone"
+  const step = areaStep(
+    { ...state, providers: [...state.providers, { name: "inventory", areas: ["inventory"] }] },
+    title,
+    ["firewall", "inventory"],
+    ""
+  )
+  return step.state === "done"
+    ? person(
+        title,
+        "its sources are up to date",
+        `bring them to the nodes: ansible-playbook playbooks/site.yml -i ../regions/${state.name}/inventory/hosts.yml --tags firewall`
+      )
+    : step
+}
+
+const readmeStep = ({ readme }: RegionState): Step => {
+  const title = "README: machines, network, topology, decisions"
+  const parts = readme.split(/^## +/m)
+  const lacking = sections.filter(
+    (section) =>
+      !parts.some((part) => part.startsWith(section) && part.split("\n").slice(1).join("").trim() !== "")
+  )
+  return lacking.length === 0
+    ? done(title, list(sections))
+    : missing(title, `README.md says nothing under ${list(lacking)}`, "write it")
+}
+
+/** The nine steps, in order. */
+export const checklist = (state: RegionState): ReadonlyArray<CheckedStep> =>
+  [
+    directoryStep(state),
+    providerRolesStep(state),
+    agnosticRolesStep(state),
+    areaStep(
+      state,
+      "Private network between the nodes",
+      ["network"],
+      "connect them, with the inventory's private_ip"
+    ),
+    loadBalancerStep(state),
+    areaStep(
+      state,
+      "cname record to the load balancer",
+      ["dns"],
+      "point cname at the load balancer's address"
+    ),
+    areaStep(state, "Run nodes in Cloudflare's origin pool", ["origins"], "put the run nodes into the pool"),
+    firewallStep(state),
+    readmeStep(state)
+  ].map((step, index) => ({ step: index + 1, ...step }))

@@ -1,0 +1,85 @@
+/** NewRegion: the files of a region's new directory. What a person has to fill in is marked, and `region check` finds it. */
+import type { RegionName } from "@mcpdeploy/core/region/Region"
+import { hostsFile, variablesFile } from "@mcpdeploy/core/region/Region"
+
+interface Layout {
+  readonly name: RegionName
+  readonly domain: string
+  readonly provider: string
+}
+
+const hetzner = `
+hetzner:
+  network:
+    zone: eu-central
+    # Cloud servers and the load balancer.
+    cloud_subnet: 10.0.0.0/24
+    # Dedicated servers, over the vSwitch.
+    vswitch_subnet: 10.0.1.0/24
+    vlan: 4000
+  load_balancer: { type: lb11, location: fsn1 }
+`
+
+const hosts = (layout: Layout): string => `---
+# The one list of the region's nodes and pools. The address is of a range for documentation (RFC 5737).
+all:
+  children:
+    k3s_cluster:
+      children:
+        ctrl:
+          hosts:
+            ctrl-1:
+              ansible_host: 192.0.2.1
+              private_ip: 10.0.0.10
+${layout.provider === "hetzner" ? "              hetzner_cloud: { server_type: cpx31, location: fsn1 }\n" : ""}        ops:
+          hosts: {}
+        build_pool:
+          hosts: {}
+        run_pool:
+          hosts: {}
+`
+
+const variables = ({ domain, name, provider }: Layout): string => `---
+region_name: ${name}
+region_domain: ${domain}
+# Vendors, in the order in which they are applied: Cloudflare needs the load balancer's address.
+region_providers: [${provider === "none" ? "" : `${provider}, `}cloudflare]
+${
+  provider === "hetzner"
+    ? ""
+    : "# The addresses of the TCP load balancer, which the provider's API does not tell.\n# region_load_balancer: { ipv4: 192.0.2.5 }\n"
+}
+region_private_range: 10.0.0.0/16
+region_pod_ranges: [10.42.0.0/16, "fd00:42::/56"]
+region_service_ranges: [10.43.0.0/16, "fd00:43::/112"]
+# Who may reach SSH.
+region_admin_ranges: [192.0.2.0/24]
+${provider === "hetzner" ? hetzner : ""}
+cloudflare:
+  zone: ${domain}
+  steering: "off"
+  # With a second region: the host of custom domains is a load balancer too.
+  customDomains: steered
+`
+
+const readme = ({ name }: Layout): string => `# ${name}
+
+## Machines
+
+## Network
+
+## Topology
+
+## Decisions
+`
+
+/** Path in the new directory, and text. `k8s/` comes from a region that is there. */
+export const newRegionFiles = (layout: Layout): ReadonlyArray<readonly [path: string, text: string]> => [
+  [hostsFile, hosts(layout)],
+  [variablesFile, variables(layout)],
+  [
+    "known_hosts",
+    "# ssh-keyscan's lines, once their fingerprints were compared at the provider's console.\n"
+  ],
+  ["README.md", readme(layout)]
+]

@@ -1,0 +1,252 @@
+/**
+ * RegionInfrastructure: the ground that a region stands on (nodes, network, load balancer, firewall, DNS, origin pools), described once
+ * in its directory, then planned, applied and verified. Each vendor is a {@link RegionPart}; {@link combine} makes one of them.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { IpRange } from "./Address.ts"
+
+/** `adopt`: it is as wanted and somebody else's; only its ownership is written. */
+export const RegionAction = Schema.Literals(["create", "update", "adopt", "delete"])
+export type RegionAction = typeof RegionAction.Type
+
+/** Which part of the ground it is about. `inventory`: files of the region's own directory. */
+export const RegionArea = Schema.Literals([
+  "node",
+  "network",
+  "loadBalancer",
+  "firewall",
+  "origins",
+  "dns",
+  "inventory"
+])
+export type RegionArea = typeof RegionArea.Type
+
+export const RegionChange = Schema.Struct({
+  /** Such as `hetzner`. */
+  provider: Schema.String,
+  area: RegionArea,
+  action: RegionAction,
+  /** Unique at its provider, such as `record A cname.ml.ink`. */
+  resource: Schema.String,
+  /** `- old` and `+ new`, a field each. */
+  diff: Schema.Array(Schema.String),
+  /** It takes something away, costs money, or changes what other regions share. Made only when {@link nameOf} it is allowed. */
+  destructive: Schema.Boolean
+})
+export type RegionChange = typeof RegionChange.Type
+
+/** Something that is not the region's is where something of it has to be. Nothing is written while there is one. */
+export const RegionConflict = Schema.Struct({
+  provider: Schema.String,
+  resource: Schema.String,
+  /** What is there, and what to do. */
+  detail: Schema.String
+})
+export type RegionConflict = typeof RegionConflict.Type
+
+/** A provider cannot plan yet. */
+export const RegionWaiting = Schema.Struct({
+  provider: Schema.String,
+  /** For what, and how it comes to be. */
+  detail: Schema.String
+})
+export type RegionWaiting = typeof RegionWaiting.Type
+
+export const RegionPlan = Schema.Struct({
+  /** In the order in which they are made. */
+  changes: Schema.Array(RegionChange),
+  conflicts: Schema.Array(RegionConflict),
+  waiting: Schema.Array(RegionWaiting)
+})
+export type RegionPlan = typeof RegionPlan.Type
+
+export const RegionApplied = Schema.Struct({
+  made: Schema.Array(RegionChange),
+  /** Destructive, and not allowed by name. */
+  left: Schema.Array(RegionChange),
+  waiting: Schema.Array(RegionWaiting)
+})
+export type RegionApplied = typeof RegionApplied.Type
+
+/** What a destructive change is allowed by, such as `cloudflare record A cname.ml.ink`. */
+export const nameOf = ({ provider, resource }: { readonly provider: string; readonly resource: string }) =>
+  `${provider} ${resource}`
+
+/** A vendor's API failed, or the region's directory asks for what the vendor cannot have. */
+export class RegionProviderFailed extends Schema.TaggedError<RegionProviderFailed>()("RegionProviderFailed", {
+  provider: Schema.String,
+  /** The tag of the provider's own error. */
+  reason: Schema.String,
+  detail: Schema.String,
+  retryable: Schema.Boolean
+}) {
+  override get message(): string {
+    return this.detail
+  }
+}
+
+/** Something that is not the region's is in the way. Nothing was written. */
+export class RegionConflicts extends Schema.TaggedError<RegionConflicts>()("RegionConflicts", {
+  conflicts: Schema.Array(RegionConflict)
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return this.conflicts.map((conflict) => `${nameOf(conflict)}: ${conflict.detail}`).join("\n")
+  }
+}
+
+/** What is there is not what the region's directory says. */
+export class RegionDrift extends Schema.TaggedError<RegionDrift>()("RegionDrift", {
+  region: Schema.String,
+  differences: Schema.Array(Schema.String)
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return `region ${this.region} is not as its directory says; see \`mcpdeploy region plan ${this.region}\`:\n${this.differences.map((each) => `  ${each}`).join("\n")}`
+  }
+}
+
+export type RegionError = RegionProviderFailed | RegionConflicts
+
+/** Makes a provider's own error the contract's. */
+export const failedAt =
+  (provider: string) =>
+  (error: {
+    readonly _tag: string
+    readonly message: string
+    readonly retryable: boolean
+  }): RegionProviderFailed =>
+    new RegionProviderFailed({
+      provider,
+      reason: error._tag,
+      detail: error.message,
+      retryable: error.retryable
+    })
+
+/** Public addresses of the region's TCP load balancer. */
+export const LoadBalancerAddress = Schema.Struct({
+  ipv4: Schema.String,
+  ipv6: Schema.optionalKey(Schema.String)
+})
+export type LoadBalancerAddress = typeof LoadBalancerAddress.Type
+
+/** What one vendor gave the region, and others need: known only once it has been made. */
+export interface RegionFacts {
+  readonly loadBalancer?: LoadBalancerAddress
+  /** From where a run node's ports 80 and 443 must be reached. */
+  readonly webSources?: ReadonlyArray<IpRange>
+}
+
+const merged = (before: RegionFacts, more: RegionFacts): RegionFacts => ({
+  ...before,
+  ...more,
+  webSources: [...(before.webSources ?? []), ...(more.webSources ?? [])]
+})
+
+type Of<A> = Omit<A, "provider">
+
+export interface PartPlan {
+  readonly changes: ReadonlyArray<Of<RegionChange>>
+  readonly conflicts: ReadonlyArray<Of<RegionConflict>>
+  /** For what it waits; then there are no changes. */
+  readonly waiting?: string
+}
+
+/**
+ * What one vendor does for a region. `plan` and `facts` only read. `apply` makes what is not destructive and what `allow` names (by
+ * resource, without the provider); killed at any point and run again it converges, without a duplicate.
+ */
+export interface RegionPart {
+  readonly provider: string
+  readonly plan: (known: RegionFacts) => Effect.Effect<PartPlan, RegionError>
+  readonly apply: (
+    known: RegionFacts,
+    allow: ReadonlySet<string>
+  ) => Effect.Effect<
+    { readonly made: ReadonlyArray<Of<RegionChange>>; readonly left: ReadonlyArray<Of<RegionChange>> },
+    RegionError
+  >
+  /** What exists of {@link RegionFacts} now. */
+  readonly facts: Effect.Effect<RegionFacts, RegionError>
+}
+
+export class RegionInfrastructure extends Context.Service<
+  RegionInfrastructure,
+  {
+    /** What has to change. Writes nothing. */
+    readonly plan: Effect.Effect<RegionPlan, RegionError>
+    /** Makes it so, but for destructive changes that `allow` does not name (as {@link nameOf} does). */
+    readonly apply: (allow: ReadonlySet<string>) => Effect.Effect<RegionApplied, RegionError>
+    /** Succeeds where nothing has to change. Writes nothing. */
+    readonly verify: Effect.Effect<void, RegionError | RegionDrift>
+  }
+>()("mcpdeploy/core/RegionInfrastructure") {}
+
+/**
+ * One infrastructure of several vendors', in the order in which they are applied: each knows what those before it gave. With a
+ * conflict at any of them nothing is written at all.
+ */
+export const combine = (
+  region: string,
+  parts: ReadonlyArray<RegionPart>,
+  given: RegionFacts = {}
+): RegionInfrastructure["Service"] => {
+  const named =
+    (provider: string) =>
+    <A>(each: A): A & { readonly provider: string } => ({ ...each, provider })
+  const waitingOf = (provider: string, waiting: string | undefined): ReadonlyArray<RegionWaiting> =>
+    waiting === undefined ? [] : [{ provider, detail: waiting }]
+
+  const plan = Effect.gen(function* () {
+    let known = given
+    const all = {
+      changes: Array<RegionChange>(),
+      conflicts: Array<RegionConflict>(),
+      waiting: Array<RegionWaiting>()
+    }
+    for (const part of parts) {
+      const { changes, conflicts, waiting } = yield* part.plan(known)
+      all.changes.push(...changes.map(named(part.provider)))
+      all.conflicts.push(...conflicts.map(named(part.provider)))
+      all.waiting.push(...waitingOf(part.provider, waiting))
+      known = merged(known, yield* part.facts)
+    }
+    return all
+  }).pipe(Effect.withSpan("RegionInfrastructure.plan", { attributes: { region } }))
+
+  const apply = Effect.fn("RegionInfrastructure.apply")(function* (allow: ReadonlySet<string>) {
+    const { conflicts } = yield* plan
+    if (conflicts.length > 0) return yield* new RegionConflicts({ conflicts })
+    let known = given
+    const all = { made: Array<RegionChange>(), left: Array<RegionChange>(), waiting: Array<RegionWaiting>() }
+    for (const part of parts) {
+      const { provider } = part
+      const { waiting } = yield* part.plan(known)
+      all.waiting.push(...waitingOf(provider, waiting))
+      if (waiting === undefined) {
+        const own = [...allow].flatMap((name) =>
+          name.startsWith(`${provider} `) ? [name.slice(provider.length + 1)] : []
+        )
+        const { left, made } = yield* part.apply(known, new Set(own))
+        all.made.push(...made.map(named(provider)))
+        all.left.push(...left.map(named(provider)))
+      }
+      known = merged(known, yield* part.facts)
+    }
+    return all
+  })
+
+  const verify = Effect.gen(function* () {
+    const { changes, conflicts, waiting } = yield* plan
+    const differences = [
+      ...changes.map((change) => `${change.action} ${nameOf(change)}`),
+      ...conflicts.map((conflict) => `${nameOf(conflict)}: ${conflict.detail}`),
+      ...waiting.map(({ detail, provider }) => `${provider} waits: ${detail}`)
+    ]
+    if (differences.length > 0) return yield* new RegionDrift({ region, differences })
+  }).pipe(Effect.withSpan("RegionInfrastructure.verify", { attributes: { region } }))
+
+  return RegionInfrastructure.of({ plan, apply, verify })
+}
