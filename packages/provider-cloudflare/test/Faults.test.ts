@@ -1,5 +1,5 @@
 /** Killed, or failed, at every call: run again it converges, and nothing is there twice. */
-import { everyFault, type Fault } from "@mcpdeploy/provider-cloudflare/testing/Faults"
+import { everyFault, type Fault } from "@mcpdeploy/core/testing/ApiDouble"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"

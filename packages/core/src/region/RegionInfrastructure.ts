@@ -185,7 +185,7 @@ export class RegionInfrastructure extends Context.Service<
 >()("mcpdeploy/core/RegionInfrastructure") {}
 
 /**
- * One infrastructure of several vendors', in the order in which they are applied: each knows what those before it gave. With a
+ * One infrastructure of several vendors', in the order in which they are applied: each knows what all have given so far. With a
  * conflict at any of them nothing is written at all.
  */
 export const combine = (
@@ -198,44 +198,48 @@ export const combine = (
     <A>(each: A): A & { readonly provider: string } => ({ ...each, provider })
   const waitingOf = (provider: string, waiting: string | undefined): ReadonlyArray<RegionWaiting> =>
     waiting === undefined ? [] : [{ provider, detail: waiting }]
+  const known = Effect.map(
+    Effect.forEach(parts, ({ facts }) => facts),
+    (facts) => facts.reduce(merged, given)
+  )
 
   const plan = Effect.gen(function* () {
-    let known = given
-    const all = {
-      changes: Array<RegionChange>(),
-      conflicts: Array<RegionConflict>(),
-      waiting: Array<RegionWaiting>()
+    const facts = yield* known
+    const plans = yield* Effect.forEach(parts, (part) =>
+      Effect.map(part.plan(facts), ({ changes, conflicts, waiting }) => ({
+        changes: changes.map(named(part.provider)),
+        conflicts: conflicts.map(named(part.provider)),
+        waiting: waitingOf(part.provider, waiting)
+      }))
+    )
+    return {
+      changes: plans.flatMap(({ changes }) => changes),
+      conflicts: plans.flatMap(({ conflicts }) => conflicts),
+      waiting: plans.flatMap(({ waiting }) => waiting)
     }
-    for (const part of parts) {
-      const { changes, conflicts, waiting } = yield* part.plan(known)
-      all.changes.push(...changes.map(named(part.provider)))
-      all.conflicts.push(...conflicts.map(named(part.provider)))
-      all.waiting.push(...waitingOf(part.provider, waiting))
-      known = merged(known, yield* part.facts)
-    }
-    return all
   }).pipe(Effect.withSpan("RegionInfrastructure.plan", { attributes: { region } }))
 
   const apply = Effect.fn("RegionInfrastructure.apply")(function* (allow: ReadonlySet<string>) {
     const { conflicts } = yield* plan
     if (conflicts.length > 0) return yield* new RegionConflicts({ conflicts })
-    let known = given
-    const all = { made: Array<RegionChange>(), left: Array<RegionChange>(), waiting: Array<RegionWaiting>() }
+    const made: Array<RegionChange> = []
+    const left: Array<RegionChange> = []
+    const waiting: Array<RegionWaiting> = []
     for (const part of parts) {
       const { provider } = part
-      const { waiting } = yield* part.plan(known)
-      all.waiting.push(...waitingOf(provider, waiting))
-      if (waiting === undefined) {
-        const own = [...allow].flatMap((name) =>
-          name.startsWith(`${provider} `) ? [name.slice(provider.length + 1)] : []
-        )
-        const { left, made } = yield* part.apply(known, new Set(own))
-        all.made.push(...made.map(named(provider)))
-        all.left.push(...left.map(named(provider)))
-      }
-      known = merged(known, yield* part.facts)
+      // What an earlier part has just made is known to the next one.
+      const facts = yield* known
+      const waits = waitingOf(provider, (yield* part.plan(facts)).waiting)
+      waiting.push(...waits)
+      if (waits.length > 0) continue
+      const own = [...allow].flatMap((name) =>
+        name.startsWith(`${provider} `) ? [name.slice(provider.length + 1)] : []
+      )
+      const applied = yield* part.apply(facts, new Set(own))
+      made.push(...applied.made.map(named(provider)))
+      left.push(...applied.left.map(named(provider)))
     }
-    return all
+    return { made, left, waiting }
   })
 
   const verify = Effect.gen(function* () {

@@ -1,10 +1,10 @@
 /** HTTP to Cloudflare's API v4, over undici: token, rate limit, deadlines, retries, typed failures, pages. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Random from "effect/Random"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { type Dispatcher, request } from "undici"
+import type { Dispatcher } from "undici"
+import { type Retries, sendOnce, withRetries } from "@mcpdeploy/core/region/VendorHttp"
 import { type FailedAnswer, reasonOf } from "./CloudflareFailure.ts"
 import { CloudflareMalformed, type CloudflareReason, CloudflareUnavailable } from "./CloudflareReason.ts"
 import type { RateLimit } from "./RateLimit.ts"
@@ -35,74 +35,33 @@ export interface ClientOptions {
   readonly longestWaitSeconds: number
 }
 
-const maxBodyBytes = 16 * 1024 * 1024
 const maxPages = 1000
 
 /** Cloudflare refuses requests without a User-Agent. */
 const userAgent = "mcpdeploy-provider-cloudflare"
-
-const codeOf = (error: unknown): string =>
-  error instanceof Error && "code" in error ? String(error.code) : ""
-
-/** Failures from before the request was sent. */
-const notSent =
-  /ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT|CERT|SELF_SIGNED|UND_ERR_INVALID_ARG/
 
 const operationOf = (call: Call): string => `${call.method} ${call.path}`
 
 const send = (options: ClientOptions, call: Call): Effect.Effect<FailedAnswer, CloudflareReason> => {
   const operation = operationOf(call)
   const token = Redacted.value(options.token)
-  const withoutToken = (text: string) => (token === "" ? text : text.replaceAll(token, "<token>"))
-  const unavailable = (detail: string, maybeDone: boolean) =>
-    new CloudflareUnavailable({ operation, detail: withoutToken(detail), maybeDone })
-  return Effect.tryPromise({
-    try: async (signal) => {
-      const url = new URL(`${options.baseUrl}${call.path}`)
-      for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value)
-      const response = await request(url, {
-        dispatcher: options.dispatcher,
-        method: call.method,
-        signal,
-        headers: {
-          accept: "application/json",
-          authorization: `Bearer ${token}`,
-          "user-agent": userAgent,
-          ...(call.body === undefined ? {} : { "content-type": "application/json" })
-        },
-        ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) })
-      })
-      const chunks: Array<Buffer> = []
-      let size = 0
-      for await (const chunk of response.body) {
-        const piece = Buffer.from(chunk)
-        size += piece.length
-        if (size > maxBodyBytes) {
-          response.body.destroy()
-          throw new Error(`its answer is longer than ${maxBodyBytes} bytes`)
-        }
-        chunks.push(piece)
-      }
-      const headers = Object.fromEntries(
-        Object.entries(response.headers).map(([name, value]) => [
-          name,
-          Array.isArray(value) ? value.join(", ") : value
-        ])
-      )
-      // Cloudflare repeats parts of a request in its errors; the token must not get out that way.
-      const body = withoutToken(Buffer.concat(chunks).toString("utf8"))
-      return { status: response.statusCode, headers, body }
-    },
-    catch: (error) => {
-      const code = codeOf(error)
-      const said = error instanceof Error ? error.message || error.name : "no reason given"
-      return unavailable(code === "" ? said : `${said} (${code})`, !notSent.test(code))
+  const url = new URL(`${options.baseUrl}${call.path}`)
+  for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value)
+  return sendOnce(
+    { dispatcher: options.dispatcher, timeoutSeconds: options.timeoutSeconds, secrets: [token] },
+    {
+      method: call.method,
+      url,
+      headers: {
+        accept: "application/json",
+        authorization: `Bearer ${token}`,
+        "user-agent": userAgent,
+        ...(call.body === undefined ? {} : { "content-type": "application/json" })
+      },
+      ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) })
     }
-  }).pipe(
-    Effect.timeoutOrElse({
-      duration: `${options.timeoutSeconds} seconds`,
-      orElse: () => Effect.fail(unavailable(`no answer within ${options.timeoutSeconds} seconds`, true))
-    })
+  ).pipe(
+    Effect.mapError(({ detail, maybeDone }) => new CloudflareUnavailable({ operation, detail, maybeDone }))
   )
 }
 
@@ -115,24 +74,13 @@ const mayRepeat = (method: Method, reason: CloudflareReason): boolean => {
   )
 }
 
-const withRetries = <A>(
-  options: ClientOptions,
-  method: Method,
-  attempt: Effect.Effect<A, CloudflareReason>,
-  tried = 0
-): Effect.Effect<A, CloudflareReason> =>
-  attempt.pipe(
-    Effect.catch(
-      Effect.fnUntraced(function* (reason) {
-        const asked = reason._tag === "CloudflareThrottled" ? (reason.retryAfterSeconds ?? 0) : 0
-        if (!mayRepeat(method, reason) || tried >= options.retries || asked > options.longestWaitSeconds)
-          return yield* reason
-        const jitter = 0.5 + (yield* Random.next)
-        yield* Effect.sleep(`${asked + options.backoffSeconds * 2 ** tried * jitter} seconds`)
-        return yield* withRetries(options, method, attempt, tried + 1)
-      })
-    )
-  )
+const retriesOf = (options: ClientOptions, method: Method): Retries<CloudflareReason> => ({
+  times: options.retries,
+  backoffSeconds: options.backoffSeconds,
+  longestWaitSeconds: options.longestWaitSeconds,
+  mayRepeat: (reason) => mayRepeat(method, reason),
+  askedSeconds: (reason) => (reason._tag === "CloudflareThrottled" ? (reason.retryAfterSeconds ?? 0) : 0)
+})
 
 /** Where a page stands among all (API reference, "Pagination"). */
 const ResultInfo = Schema.Struct({
@@ -178,7 +126,7 @@ export const call = <A, I>(
   request: Call,
   result: Schema.Codec<A, I>
 ): Effect.Effect<A, CloudflareReason> =>
-  withRetries(options, request.method, once(options, request, result)).pipe(
+  withRetries(once(options, request, result), retriesOf(options, request.method)).pipe(
     Effect.map((answer) => answer.result)
   )
 
@@ -225,5 +173,5 @@ export const list = <A extends { readonly id: string }, I>(
       false
     )({ message: `more than ${maxPages} pages` })
   })
-  return withRetries(options, "GET", all)
+  return withRetries(all, retriesOf(options, "GET"))
 }

@@ -1,15 +1,12 @@
 /** The double's routes: what each request is answered with. */
+import type { ApiAnswer } from "@mcpdeploy/core/testing/ApiDouble"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import type { Collection, Fields, Stored } from "./Collection.ts"
 import * as Requests from "./Requests.ts"
 import * as Rules from "./Rules.ts"
 
-export interface Answer {
-  readonly status: number
-  readonly body: Schema.Json
-  readonly headers?: Readonly<Record<string, string>>
-}
+export type Answer = ApiAnswer
 
 export const ok = (result: Schema.Json, info?: Schema.Json): Answer => ({
   status: 200,
