@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config"
 export default defineConfig({
   test: {
     projects: [
+      "ansible",
       "examples/product-plane",
       "packages/attacks",
       "packages/cli",
@@ -10,6 +11,7 @@ export default defineConfig({
       "packages/local-region",
       "packages/provider-cloudflare",
       "packages/provider-gitea",
+      "packages/provider-hetzner",
       "packages/provider-k3s",
       "packages/server",
       "packages/temporal-adapter",

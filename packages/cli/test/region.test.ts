@@ -9,12 +9,14 @@ import { hostsFile, variablesFile } from "@mcpdeploy/core/region/Region"
 import { RegionApplied, RegionPlan } from "@mcpdeploy/core/region/RegionInfrastructure"
 import { webSourcesFile } from "@mcpdeploy/core/region/WebSources"
 import * as CloudflareDouble from "@mcpdeploy/provider-cloudflare/testing/CloudflareDouble"
+import * as HetznerDouble from "@mcpdeploy/provider-hetzner/testing/HetznerDouble"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
 const cliPath = new URL("../src/main.ts", import.meta.url).pathname
 const project = new URL("../../..", import.meta.url).pathname
 const token = "canary-cloudflare-token"
+const hetznerToken = "canary-hetzner-token"
 
 const run = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) =>
   Effect.callback<{ readonly code: number; readonly out: string; readonly err: string }>((resume) => {
@@ -132,6 +134,48 @@ describe("mcpdeploy region", () => {
           CLOUDFLARE_BASE_URL: env.CLOUDFLARE_BASE_URL
         })
         assert.match(blind.out, /✗ 6\. .*\n.*set CLOUDFLARE_API_TOKEN/)
+      }).pipe(Effect.scoped),
+    120_000
+  )
+
+  it.live(
+    "two vendors at once: Cloudflare waits for Hetzner's load balancer, then has its address; servers are bought by name",
+    () =>
+      Effect.gen(function* () {
+        const { edit, env, regions } = yield* makeWorld
+        const hetzner = yield* HetznerDouble.make({
+          token: hetznerToken,
+          dedicated: ["198.51.100.41"],
+          addressOf: (server) => (server === "run-2" ? "203.0.113.42" : "203.0.113.10")
+        })
+        yield* edit(variablesFile, (text) =>
+          text.replace("[cloudflare]", "[hetzner, cloudflare]").replace(/region_load_balancer.*\n/, "")
+        )
+        const both = { ...env, HCLOUD_TOKEN: hetznerToken, HCLOUD_ENDPOINT: hetzner.baseUrl }
+        const region = (...args: ReadonlyArray<string>) => run([...args, "--regions", regions], both)
+        const first = yield* region("plan", "eu-central-1")
+        assert.match(first.out, /… cloudflare waits: the region's load balancer has no address yet/)
+        assert.match(first.out, /only with --allow "hetzner server run-2"/)
+        const applied = yield* region(
+          "apply",
+          "eu-central-1",
+          "--allow",
+          "hetzner server run-2",
+          "--allow",
+          "hetzner server ctrl-1"
+        )
+        assert.strictEqual(applied.code, 0, applied.err)
+        assert.match(applied.out, /\+ create hetzner load balancer mcpdeploy-eu-central-1\n/)
+        assert.match(applied.out, /\+ create cloudflare record A cname\.ml\.ink/)
+        const verified = yield* region("verify", "eu-central-1")
+        assert.deepStrictEqual([verified.code, verified.err], [0, ""])
+        const checked = yield* region("check", "eu-central-1", "--ansible", join(project, "ansible"))
+        for (const step of [4, 5, 6, 7]) assert.match(checked.out, new RegExp(`✓ ${step}\\. `))
+        for (const { err, out } of [first, applied, verified, checked]) {
+          assert.notInclude(`${out}${err}`, hetznerToken)
+          assert.notInclude(`${out}${err}`, "canary-root")
+        }
+        assert.deepStrictEqual(hetzner.violations, [])
       }).pipe(Effect.scoped),
     120_000
   )

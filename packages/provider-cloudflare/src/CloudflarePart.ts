@@ -24,7 +24,7 @@ const provider = "cloudflare"
 const failed = failedAt(provider)
 
 /** Cloudflare shows most writes at once, and some after seconds. */
-const defaultSettle: Settle = { tries: 10, seconds: 2 }
+const defaultSettle: Settle = { tries: 6, seconds: 1 }
 
 const shown = ({ action, destructive, diff, operation, resource }: CloudflareChange) => ({
   area: operation.kind.endsWith("Record") ? ("dns" as const) : ("origins" as const),

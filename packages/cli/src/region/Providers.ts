@@ -10,7 +10,8 @@ import { CommandFailed, exitCodes } from "../ExitCode.ts"
 import { orFail } from "../commands/Root.ts"
 
 const known: Readonly<Record<string, () => Promise<unknown>>> = {
-  cloudflare: () => import("@mcpdeploy/provider-cloudflare/CloudflarePart")
+  cloudflare: () => import("@mcpdeploy/provider-cloudflare/CloudflarePart"),
+  hetzner: () => import("@mcpdeploy/provider-hetzner/HetznerPart")
 }
 /** Those that a region can name without a package of its own. */
 export const knownProviders: ReadonlyArray<string> = Object.keys(known)

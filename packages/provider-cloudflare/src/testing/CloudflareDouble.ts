@@ -5,7 +5,8 @@
 import { type ApiDouble, type ApiRequest, serveApi } from "@mcpdeploy/core/testing/ApiDouble"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
-import { makeCollection } from "./Collection.ts"
+import { makeCollection } from "@mcpdeploy/core/testing/Collection"
+import { randomBytes } from "node:crypto"
 import { publishedRanges } from "./PublishedRanges.ts"
 import { type Answer, ok, refused, shortened } from "./Routes.ts"
 import * as Routes from "./Routes.ts"
@@ -29,12 +30,13 @@ export const make = Effect.fnUntraced(function* (
   options: DoubleOptions
 ): Effect.fn.Return<CloudflareDouble, never, Scope.Scope> {
   const lag = () => options.lag ?? 0
+  const newId = () => randomBytes(16).toString("hex")
   const world = {
     zone: { id: "0".repeat(31) + "1", name: options.zone ?? "ml.ink", accountId: "a".repeat(32) },
-    records: makeCollection(lag),
-    monitors: makeCollection(lag),
-    pools: makeCollection(lag),
-    loadBalancers: makeCollection(lag)
+    records: makeCollection(lag, newId),
+    monitors: makeCollection(lag, newId),
+    pools: makeCollection(lag, newId),
+    loadBalancers: makeCollection(lag, newId)
   }
   const limit = options.rateLimit ?? { requests: 1200, windowSeconds: 300 }
   let windowStart = Date.now()

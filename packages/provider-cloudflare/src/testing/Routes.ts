@@ -2,7 +2,7 @@
 import type { ApiAnswer } from "@mcpdeploy/core/testing/ApiDouble"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import type { Collection, Fields, Stored } from "./Collection.ts"
+import type { Collection, Fields, Stored } from "@mcpdeploy/core/testing/Collection"
 import * as Requests from "./Requests.ts"
 import * as Rules from "./Rules.ts"
 
@@ -28,12 +28,12 @@ export const refused = (
 })
 
 export interface Kind {
-  readonly collection: Collection
+  readonly collection: Collection<string>
   readonly create: Schema.Codec<unknown, unknown>
   readonly edit: Schema.Codec<unknown, unknown>
   readonly rules: (world: Rules.World, fields: Fields, id?: string) => Rules.Refusal | undefined
   readonly defaults: (fields: Fields) => Fields
-  readonly inUse?: (world: Rules.World, stored: Stored) => Rules.Refusal | undefined
+  readonly inUse?: (world: Rules.World, stored: Stored<string>) => Rules.Refusal | undefined
   readonly pageParameters: ReadonlyArray<string>
 }
 

@@ -1,5 +1,5 @@
 /** What Cloudflare refuses beyond a body's shape: duplicates, dangling references, what is in use. */
-import type { Collection, Fields, Stored } from "./Collection.ts"
+import type { Collection, Fields, Stored } from "@mcpdeploy/core/testing/Collection"
 
 export interface Refusal {
   readonly status: number
@@ -9,10 +9,10 @@ export interface Refusal {
 
 export interface World {
   readonly zone: { readonly id: string; readonly name: string; readonly accountId: string }
-  readonly records: Collection
-  readonly monitors: Collection
-  readonly pools: Collection
-  readonly loadBalancers: Collection
+  readonly records: Collection<string>
+  readonly monitors: Collection<string>
+  readonly pools: Collection<string>
+  readonly loadBalancers: Collection<string>
 }
 
 const refuse = (status: number, code: number, message: string): Refusal => ({ status, code, message })
@@ -127,10 +127,10 @@ export const loadBalancerDefaults = (fields: Fields): Fields => ({
 
 const referenced = refuse(412, 1005, "This object is referenced by other objects, delete them first.")
 
-export const monitorInUse = (world: World, monitor: Stored): Refusal | undefined =>
+export const monitorInUse = (world: World, monitor: Stored<string>): Refusal | undefined =>
   world.pools.all().some((pool) => pool["monitor"] === monitor.id) ? referenced : undefined
 
-export const poolInUse = (world: World, pool: Stored): Refusal | undefined =>
+export const poolInUse = (world: World, pool: Stored<string>): Refusal | undefined =>
   world.loadBalancers.all().some((balancer) => JSON.stringify(balancer).includes(pool.id))
     ? referenced
     : undefined
