@@ -17,6 +17,7 @@ import { local } from "./commands/Local.ts"
 import { mirror } from "./commands/Mirror.ts"
 import { preview } from "./commands/Preview.ts"
 import { region } from "./commands/Region.ts"
+import { registry } from "./commands/Registry.ts"
 import { project, remove } from "./commands/Remove.ts"
 import { root } from "./commands/Root.ts"
 import { run } from "./commands/Run.ts"
@@ -50,6 +51,7 @@ root.pipe(
     domain,
     mirror,
     region,
+    registry,
     doctor,
     local
   ]),

@@ -313,6 +313,8 @@ export interface ServiceImages {
   readonly digests: ReadonlyArray<ImageDigest>
   /** The newest request, and the newest deploy that succeeded; the same generation when nothing is under way. */
   readonly requested?: Generation
+  /** When the newest request came, milliseconds since the epoch by the cluster's clock. */
+  readonly requestedAt?: number
   readonly deployed?: { readonly generation: Generation; readonly deployedAt: string }
 }
 

@@ -36,7 +36,11 @@ const RecordData = Schema.Struct({
     )
   })
 })
+/** The API server notes when each writer last wrote (Kubernetes API reference, ManagedFieldsEntry). */
 const RequestData = Schema.Struct({
+  metadata: Schema.Struct({
+    managedFields: Schema.Array(Schema.Struct({ time: Schema.optionalKey(Schema.String) }))
+  }),
   data: Schema.Struct({
     "request.json": Schema.fromJsonString(Schema.Struct({ generation: Generation }))
   })
@@ -58,6 +62,7 @@ const decodeAs =
 interface Needs {
   readonly digests: Set<ImageDigest>
   requested?: Generation
+  requestedAt?: number
   deployed?: { readonly generation: Generation; readonly deployedAt: string }
 }
 
@@ -87,7 +92,9 @@ export const images = Effect.fn("Images.images")(function* (
     const service = labelOf(item, labels.service) ?? ""
     const needs = needsOf(`${String(item.metadata["namespace"])}/${service}`)
     if (item.metadata.name !== service) {
-      needs.requested = (yield* decodeAs(RequestData)(item)).data["request.json"].generation
+      const { data, metadata } = yield* decodeAs(RequestData)(item)
+      needs.requested = data["request.json"].generation
+      needs.requestedAt = Math.max(...metadata.managedFields.map(({ time = "" }) => Date.parse(time) || 0))
       continue
     }
     const receipts = (yield* decodeAs(RecordData)(item)).data["receipts.json"]

@@ -1,66 +1,14 @@
 /** Many deploys through one process, and deploys of two processes against each other, on the library itself. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import * as NodeServices from "@effect/platform-node/NodeServices"
 import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
-import {
-  BuildSpec,
-  DeployRequest,
-  Generation,
-  RunSpec,
-  SourceSpec
-} from "@mcpdeploy/core/domain/DeployRequest"
 import { DeployEvents } from "@mcpdeploy/core/domain/DeployEvent"
-import { Owner, ProjectName, ServiceName, ServiceTarget, UserId } from "@mcpdeploy/core/domain/Identity"
-import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
-import { GitRef, GitRepository, RepositoryUrl } from "@mcpdeploy/core/domain/Source"
 import { DeployRunner } from "@mcpdeploy/core/pipeline/DeployRunner"
-import { SecretStore } from "@mcpdeploy/core/SecretStore"
-import { RegionEndpoints } from "@mcpdeploy/local-region/RegionState"
-import { regionLayer } from "@mcpdeploy/provider-k3s/K3sRegion"
-import { RegionConfig } from "@mcpdeploy/provider-k3s/RegionConfig"
-import { Effect, Layer, ManagedRuntime, Redacted, Schema } from "effect"
+import { Effect } from "effect"
 import { afterAll, assert, beforeAll, it } from "vitest"
-import { describeOnRegion, regionFile, Repository, smallApp } from "./harness.ts"
-
-const decodeEndpoints = Schema.decodeUnknownSync(Schema.fromJsonString(RegionEndpoints))
-
-/** A process's worth of the pipeline: lanes, connections and build slots of its own. */
-const makeRuntime = (cacheFolder: string, concurrency: number) => {
-  const { buildkit, ingress, kubeconfig, registry } = decodeEndpoints(readFileSync(regionFile ?? "", "utf8"))
-  return ManagedRuntime.make(
-    regionLayer({
-      cluster: new RegionConfig({
-        kubeconfig,
-        platformDomain: PlatformDomain.make("localhost"),
-        ingressEndpoint: ingress.http
-      }),
-      buildkit: { address: buildkit.address, concurrency },
-      git: { cacheFolder, allowFile: true },
-      registry: { url: registry.endpoint },
-      pipeline: { buildTimeoutSeconds: 300, buildSecretKey: Redacted.make("test") }
-    }).pipe(Layer.provideMerge(SecretStore.layer({})), Layer.provideMerge(NodeServices.layer))
-  )
-}
-
-const requestOf = (
-  repository: Repository,
-  project: string,
-  service: string,
-  options: { readonly ref: string; readonly generation: number; readonly replicas: number }
-) =>
-  new DeployRequest({
-    owner: new Owner({ user: UserId.make("e2e"), project: ProjectName.make(project) }),
-    service: ServiceName.make(service),
-    source: new SourceSpec({
-      repository: new GitRepository({ url: RepositoryUrl.make(`file://${repository.path}`) }),
-      ref: GitRef.make(options.ref)
-    }),
-    build: new BuildSpec({}),
-    run: new RunSpec({ port: 8080, replicas: options.replicas, memory: "64Mi", cpu: "50m" }),
-    generation: Generation.make(options.generation)
-  })
+import { describeOnRegion, Repository, smallApp } from "./harness.ts"
+import { makeRuntime, requestOf, targetOf } from "./runtime.ts"
 
 describeOnRegion("the pipeline in one process", () => {
   const cache = mkdtempSync(join(tmpdir(), "mcpdeploy-cache-"))
@@ -79,16 +27,7 @@ describeOnRegion("the pipeline in one process", () => {
   })
 
   const deleteService = (project: string, service: string) =>
-    one.runPromise(
-      ClusterApplier.use((cluster) =>
-        cluster.delete(
-          new ServiceTarget({
-            owner: new Owner({ user: UserId.make("e2e"), project: ProjectName.make(project) }),
-            service: ServiceName.make(service)
-          })
-        )
-      )
-    )
+    one.runPromise(ClusterApplier.use((cluster) => cluster.delete(targetOf(project, service))))
 
   it("deploys 20 services at once, no more builds at a time than configured, in little memory", async () => {
     const ref = repository.write(smallApp({ text: "one of many" })).commit()
