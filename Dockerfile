@@ -1,12 +1,13 @@
-# deployer-worker and deployer-server, from the sources that Node runs as they are:
+# deployer-worker, deployer-server and mcpdeploy, from the sources that Node runs as they are:
 #   node packages/temporal-adapter/src/worker/main.ts
 #   node packages/server/src/main.ts
+#   node packages/cli/src/main.ts
 FROM node:24 AS install
 WORKDIR /app
 COPY . .
-# Exactly what the lock file says, for the two processes and the packages that they need. Not --prod: Effect is a peer of the packages.
+# Exactly what the lock file says, for the processes and the packages that they need. Not --prod: Effect is a peer of the packages.
 RUN npx --yes pnpm@12 install --frozen-lockfile \
-    --filter "@mcpdeploy/temporal-adapter..." --filter "@mcpdeploy/server..."
+    --filter "@mcpdeploy/temporal-adapter..." --filter "@mcpdeploy/server..." --filter "@mcpdeploy/cli..."
 
 # Has git, which GitSource runs.
 FROM node:24

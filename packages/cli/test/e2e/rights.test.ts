@@ -2,7 +2,7 @@
 import { execFile } from "node:child_process"
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import { promisify } from "node:util"
 import { decodeRegionFile } from "@mcpdeploy/provider-k3s/RegionFile"
 import * as KubeConfig from "@mcpdeploy/provider-k3s/kubernetes/KubeConfig"
@@ -17,42 +17,46 @@ describeOnRegion("deployer-worker's account", () => {
   const folder = mkdtempSync(join(tmpdir(), "mcpdeploy-rights-"))
   const repository = new Repository()
   const project = `rights-${Date.now().toString(36)}`
-  const region = join(folder, "region.json")
   const { buildkit, ingress, kubeconfig, registry } = JSON.parse(readFileSync(regionFile ?? "{}", "utf8"))
   const kubectl = async (...args: ReadonlyArray<string>) =>
     (await promisify(execFile)("kubectl", ["--kubeconfig", kubeconfig, ...args])).stdout.trim()
 
-  beforeAll(async () => {
-    await kubectl("apply", "--server-side", "-f", join(manifests, "rbac.yaml"))
-    const token = await kubectl("-n", "dp-system", "create", "token", "deployer-worker")
+  /** A region's file for who has only the account's token. */
+  const regionAs = async (name: string): Promise<string> => {
+    const token = await kubectl("-n", "dp-system", "create", "token", name)
     const { server, tls } = await Effect.runPromise(KubeConfig.load({ kubeconfig }))
+    const ownKubeconfig = join(folder, `${name}.kubeconfig`)
     writeFileSync(
-      join(folder, "kubeconfig"),
+      ownKubeconfig,
       JSON.stringify({
-        "current-context": "worker",
+        "current-context": name,
         clusters: [
           {
             name: "region",
             cluster: { server, "certificate-authority-data": Buffer.from(tls.ca ?? "").toString("base64") }
           }
         ],
-        users: [{ name: "worker", user: { token } }],
-        contexts: [{ name: "worker", context: { cluster: "region", user: "worker" } }]
+        users: [{ name, user: { token } }],
+        contexts: [{ name, context: { cluster: "region", user: name } }]
       })
     )
+    const file = join(folder, `${name}.json`)
     writeFileSync(
-      region,
+      file,
       JSON.stringify({
-        cluster: {
-          kubeconfig: join(folder, "kubeconfig"),
-          platformDomain: "localhost",
-          ingressEndpoint: ingress.http
-        },
+        cluster: { kubeconfig: ownKubeconfig, platformDomain: "localhost", ingressEndpoint: ingress.http },
         buildkit,
         registry: { endpoint: registry.endpoint },
         git: { allowFile: true }
       })
     )
+    return file
+  }
+  let region = ""
+
+  beforeAll(async () => {
+    await kubectl("apply", "--server-side", "-f", join(manifests, "rbac.yaml"))
+    region = await regionAs("deployer-worker")
     await Effect.runPromise(decodeRegionFile(readFileSync(region, "utf8")))
     repository.write({ ...smallApp(), "mcpdeploy.yaml": serviceFileOf(project) }).commit()
   })
@@ -106,6 +110,28 @@ describeOnRegion("deployer-worker's account", () => {
       )
     assert.strictEqual(await namespaces("dp-ann-new"), "written")
     assert.include(await namespaces("platform"), "only in customers' namespaces")
+  })
+
+  it("of the registry's collection lets it see what runs, and nothing more", async () => {
+    const file = join(manifests, "registry-gc.yaml")
+    await kubectl("apply", "--server-side", "-f", file)
+    // Nothing runs of it here: the region has no node of the ops pool.
+    try {
+      const storage = join(dirname(regionFile ?? ""), "state/registry")
+      const as = await regionAs("registry-gc")
+      const run = await mcpdeploy(["--region", as, "registry", "gc", "--dry-run", "--storage", storage])
+      assert.strictEqual(run.code, 0, run.stderr)
+      const allowed = (...what: ReadonlyArray<string>) =>
+        kubectl("auth", "can-i", ...what, "--as=system:serviceaccount:dp-system:registry-gc", "-A").catch(
+          () => "no"
+        )
+      assert.strictEqual(await allowed("list", "pods"), "yes")
+      for (const verb of ["get", "create", "patch", "delete"])
+        for (const resource of ["secrets", "configmaps", "deployments.apps", "pods"])
+          assert.strictEqual(await allowed(verb, resource), "no", `${verb} ${resource}`)
+    } finally {
+      await kubectl("delete", "--wait=false", "-f", file)
+    }
   })
 
   it("is used by manifests that the cluster accepts", async () => {
