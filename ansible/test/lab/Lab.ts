@@ -80,6 +80,8 @@ export const make = Effect.gen(function* () {
     pid,
     /** Arguments of nsenter for a program inside. */
     enter,
+    /** Starts a program that says "ready" when it is, and ends with the scope. */
+    start,
     /** Runs a program to its end; its output. */
     exec,
     /** Runs a script of the shell. */
