@@ -10,6 +10,7 @@ export default defineConfig({
       "packages/core",
       "packages/local-region",
       "packages/provider-cloudflare",
+      "packages/provider-conformance",
       "packages/provider-gitea",
       "packages/provider-hetzner",
       "packages/provider-k3s",

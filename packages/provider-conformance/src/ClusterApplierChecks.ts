@@ -1,0 +1,228 @@
+/** What every ClusterApplier promises. No pod has to run: the workloads have no replicas. */
+import { ClusterApplier, type ClusterApplierError, type Workload } from "@mcpdeploy/core/ClusterApplier"
+import { Generation, RunSpec } from "@mcpdeploy/core/domain/DeployRequest"
+import { ImageDigest, ImageRef, internalRegistry } from "@mcpdeploy/core/domain/Image"
+import { Owner, ProjectName, ServiceName, ServiceTarget, UserId } from "@mcpdeploy/core/domain/Identity"
+import { CommitSha, SecretRef } from "@mcpdeploy/core/domain/Source"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import { type Check, check, interruptedAfter } from "./Check.ts"
+
+export interface ClusterConformance {
+  /** A part of names that no other run has: at most 8 letters and digits. */
+  readonly unique: Effect.Effect<string>
+  /** Removes what the project has, at the end; never fails. */
+  readonly cleanUp: (target: ServiceTarget) => Effect.Effect<void>
+  /** What there is of the service, as `Kind name`: nothing after it was deleted. */
+  readonly leftOf: (target: ServiceTarget) => Effect.Effect<ReadonlyArray<string>>
+}
+
+const canary = "canary-conformance-secret"
+
+const targetOf = (user: string, project: string, service: string) =>
+  new ServiceTarget({
+    owner: new Owner({ user: UserId.make(user), project: ProjectName.make(project) }),
+    service: ServiceName.make(service)
+  })
+
+/** Without replicas, so that nothing has to be pulled. */
+const workloadOf = (target: ServiceTarget, generation: number, text = "one"): Workload => {
+  const commit = CommitSha.make(generation.toString(16).padStart(40, "0"))
+  return {
+    target,
+    image: new ImageRef({
+      registry: internalRegistry,
+      namespace: target.namespace,
+      service: target.service,
+      commit
+    }),
+    digest: ImageDigest.make(`sha256:${commit.padStart(64, "0")}`),
+    generation: Generation.make(generation),
+    run: new RunSpec({
+      port: 8080,
+      replicas: 0,
+      env: { TEXT: text },
+      secrets: { TOKEN: SecretRef.make("env:TOKEN") }
+    }),
+    secrets: { TOKEN: Redacted.make(canary) }
+  }
+}
+
+const tagOf = ({ reason }: ClusterApplierError): string => reason._tag
+
+export const clusterApplierChecks = (of: ClusterConformance): ReadonlyArray<Check<ClusterApplier>> => {
+  const fresh = (make: (unique: string) => ServiceTarget): Effect.Effect<ServiceTarget, never, Scope.Scope> =>
+    Effect.acquireRelease(Effect.map(of.unique, make), of.cleanUp)
+  const web = fresh((unique) => targetOf("conform", unique, "web"))
+  return [
+    check("the same workload again succeeds, changes nothing, and shows no secret", (expect) =>
+      Effect.gen(function* () {
+        const cluster = yield* ClusterApplier
+        const workload = workloadOf(yield* web, 1)
+        const first = yield* expect.succeeds(cluster.apply(workload), "apply")
+        const again = yield* expect.succeeds(cluster.apply(workload), "apply again")
+        yield* expect.equal(again.revision, first.revision, "the revision")
+        yield* expect.that(
+          again.changes.every(({ action }) => action === "unchanged"),
+          `the second apply changed ${JSON.stringify(again.changes.filter(({ action }) => action !== "unchanged"))}`
+        )
+        const plan = yield* expect.succeeds(cluster.plan(workloadOf(workload.target, 2, "two")), "plan")
+        const said = JSON.stringify([first, again, plan])
+        yield* expect.that(
+          !said.includes(canary) && !said.includes(Buffer.from(canary).toString("base64")),
+          "a secret is in what it says"
+        )
+      })
+    ),
+    check("plan changes nothing, and another workload is another revision", (expect) =>
+      Effect.gen(function* () {
+        const cluster = yield* ClusterApplier
+        const target = yield* web
+        const first = yield* expect.succeeds(cluster.apply(workloadOf(target, 1)), "apply")
+        const plan = yield* expect.succeeds(cluster.plan(workloadOf(target, 2, "two")), "plan")
+        yield* expect.that(
+          plan.some(({ action }) => action === "update"),
+          "the plan of another workload has no update"
+        )
+        const again = yield* expect.succeeds(cluster.apply(workloadOf(target, 1)), "apply after plan")
+        yield* expect.equal(again.revision, first.revision, "the revision after a plan")
+        const second = yield* expect.succeeds(cluster.apply(workloadOf(target, 2, "two")), "apply another")
+        yield* expect.that(second.revision !== first.revision, "another workload has the same revision")
+      })
+    ),
+    check("an older deploy never overwrites a newer one, and one generation is one commit", (expect) =>
+      Effect.gen(function* () {
+        const cluster = yield* ClusterApplier
+        const target = yield* web
+        yield* expect.succeeds(cluster.apply(workloadOf(target, 5)), "apply")
+        yield* expect.failsWith(
+          cluster.apply(workloadOf(target, 4)),
+          ["SupersededByNewer"],
+          tagOf,
+          "an older generation"
+        )
+        const other = workloadOf(target, 6)
+        yield* expect.failsWith(
+          cluster.apply({ ...other, generation: Generation.make(5) }),
+          ["GenerationTaken"],
+          tagOf,
+          "the same generation with another commit"
+        )
+        yield* expect.equal(
+          (yield* expect.succeeds(cluster.status(target), "status")).generation,
+          Generation.make(5),
+          "the generation that is there"
+        )
+      })
+    ),
+    check("many deploys at once: the newest is what is there in the end", (expect) =>
+      Effect.gen(function* () {
+        const cluster = yield* ClusterApplier
+        const target = yield* web
+        const generations = [3, 1, 5, 2, 4]
+        yield* Effect.forEach(
+          generations,
+          (generation) => Effect.exit(cluster.apply(workloadOf(target, generation, `${generation}`))),
+          { concurrency: "unbounded", discard: true }
+        )
+        yield* expect.succeeds(cluster.apply(workloadOf(target, 5, "5")), "the newest, again")
+        yield* expect.equal(
+          (yield* expect.succeeds(cluster.status(target), "status")).generation,
+          Generation.make(5),
+          "the generation"
+        )
+      })
+    ),
+    check("interrupted in the middle and applied again, it is as if it had not been", (expect) =>
+      Effect.gen(function* () {
+        const cluster = yield* ClusterApplier
+        const whole = yield* web
+        const expected = yield* expect.succeeds(cluster.apply(workloadOf(whole, 1)), "apply")
+        const kindsOf = ({ changes }: typeof expected) =>
+          changes.map(({ object }) => object.split(" ")[0]).toSorted()
+        for (const delay of [5, 20, 60, 150]) {
+          const target = yield* web
+          yield* interruptedAfter(cluster.apply(workloadOf(target, 1)), [delay])
+          const again = yield* expect.succeeds(
+            cluster.apply(workloadOf(target, 1)),
+            `apply after ${delay} ms`
+          )
+          yield* expect.equal(kindsOf(again), kindsOf(expected), `the kinds of objects after ${delay} ms`)
+        }
+      })
+    ),
+    check(
+      "two owners whose namespaces would have one name: the second is refused, and changes nothing",
+      (expect) =>
+        Effect.gen(function* () {
+          const cluster = yield* ClusterApplier
+          const first = yield* fresh((unique) => targetOf("a-b", unique, "web"))
+          const second = targetOf("a", `b-${first.owner.project}`, "web")
+          yield* expect.succeeds(cluster.apply(workloadOf(first, 1)), "apply")
+          yield* expect.failsWith(
+            cluster.apply(workloadOf(second, 9)),
+            ["NamespaceOwnedByOther"],
+            tagOf,
+            "the other owner's apply"
+          )
+          yield* expect.failsWith(
+            cluster.delete(second),
+            ["NamespaceOwnedByOther"],
+            tagOf,
+            "the other owner's delete"
+          )
+          yield* expect.equal(
+            (yield* expect.succeeds(cluster.status(first), "status")).generation,
+            Generation.make(1),
+            "the first owner's generation"
+          )
+        })
+    ),
+    check("the longest names work", (expect) =>
+      Effect.gen(function* () {
+        const cluster = yield* ClusterApplier
+        const target = yield* fresh((unique) =>
+          targetOf("u".repeat(20), unique.padEnd(63 - "dp-".length - 20 - 1, "p"), "s".repeat(63))
+        )
+        yield* expect.succeeds(cluster.apply(workloadOf(target, 1)), "apply")
+        yield* expect.equal(
+          (yield* expect.succeeds(cluster.status(target), "status")).target.key,
+          target.key,
+          "whose status it is"
+        )
+      })
+    ),
+    check(
+      "a service that is not there: no history, deleting it succeeds, its status is a typed error",
+      (expect) =>
+        Effect.gen(function* () {
+          const cluster = yield* ClusterApplier
+          const target = yield* web
+          yield* expect.equal(yield* expect.succeeds(cluster.history(target), "history"), [], "its history")
+          yield* expect.equal(
+            yield* expect.succeeds(cluster.delete(target), "delete"),
+            [],
+            "what was deleted"
+          )
+          yield* expect.failsWith(cluster.status(target), ["ServiceNotFound"], tagOf, "status")
+        })
+    ),
+    check(
+      "delete leaves nothing of the service, also when it was interrupted first, and other services stay",
+      (expect) =>
+        Effect.gen(function* () {
+          const cluster = yield* ClusterApplier
+          const target = yield* web
+          const neighbour = new ServiceTarget({ owner: target.owner, service: ServiceName.make("api") })
+          for (const each of [target, neighbour])
+            yield* expect.succeeds(cluster.apply(workloadOf(each, 1)), "apply")
+          yield* expect.that((yield* of.leftOf(target)).length > 0, "leftOf does not see what is there")
+          yield* interruptedAfter(cluster.delete(target), [5, 40])
+          yield* expect.succeeds(cluster.delete(target), "delete")
+          yield* expect.equal(yield* of.leftOf(target), [], "what is left of it")
+          yield* expect.succeeds(cluster.status(neighbour), "status of its neighbour")
+        })
+    )
+  ]
+}
