@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     projects: [
       "ansible",
+      "examples/plain-machines",
       "examples/product-plane",
       "packages/attacks",
       "packages/cli",
