@@ -26,7 +26,7 @@ export interface Machine {
 const machine = (name: string, group: Machine["group"], number: number): Machine => ({
   name,
   group,
-  public: [`203.0.113.${number}`, `2001:db8:1::${number}`],
+  public: [`198.51.100.${number}`, `2001:db8:1::${number}`],
   private: `10.0.0.${number}`
 })
 
@@ -38,7 +38,7 @@ export const four: ReadonlyArray<Machine> = [
 ]
 
 /** The lab's own address in the public network: gateway, resolver's way, and administrator. */
-export const administrator = ["203.0.113.1", "2001:db8:1::1"] as const
+export const administrator = ["198.51.100.1", "2001:db8:1::1"] as const
 
 const Result = Schema.Struct({
   host: Schema.String,
@@ -100,7 +100,7 @@ mkdir -p "$1/root/.ssh" "$1/etc/systemd/network"
 chmod 700 "$1/root/.ssh"
 cp "$3.pub" "$1/root/.ssh/authorized_keys"
 ssh-keygen -q -t ed25519 -N '' -f "$1/etc/ssh/ssh_host_ed25519_key"
-echo "nameserver 10.0.2.3" > "$1/etc/resolv.conf"
+echo "nameserver 192.168.77.3" > "$1/etc/resolv.conf"
 cat > "$1/etc/systemd/network/10-host0.network"`
 
 const removeCgroups = (group: string) =>
@@ -131,7 +131,7 @@ export const make = Effect.fn("Machines.make")(function* (machines: ReadonlyArra
     "-c",
     // It writes a 1 when the device is up; the shell hands that on, and waits for its end.
     `rm -f "$2" && mkfifo "$2"
-slirp4netns --configure --mtu=65520 --disable-host-loopback --ready-fd=3 "$1" tap0 3> "$2" > /dev/null 2>&1 &
+slirp4netns --configure --mtu=65520 --disable-host-loopback --cidr=192.168.77.0/24 --ready-fd=3 "$1" tap0 3> "$2" > /dev/null 2>&1 &
 read -r line < "$2" || [ -n "$line" ] && echo ready
 wait`,
     "sh",
@@ -227,7 +227,7 @@ wait`,
           region_pod_ranges: ["10.42.0.0/16", "fd00:42::/56"],
           region_service_ranges: ["10.43.0.0/16", "fd00:43::/112"],
           region_admin_ranges: administrator,
-          region_load_balancer_ranges: ["203.0.113.5", "2001:db8:1::5"],
+          region_load_balancer_ranges: ["198.51.100.5", "2001:db8:1::5"],
           region_ssh_keys: [readFileSync(`${key}.pub`, "utf8").trim()],
           cloudflare_ipv4: ["173.245.48.0/20"],
           cloudflare_ipv6: ["2400:cb00::/32"]
