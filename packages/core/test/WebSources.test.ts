@@ -26,7 +26,7 @@ describe("the firewall's sources", () => {
       yield* first.verify
       assert.strictEqual(
         readFileSync(join(directory, webSourcesFile), "utf8").split("Do not edit.\n")[1],
-        'firewall_web_sources_ipv4:\n  - "192.0.2.0/24"\n  - "198.51.100.0/24"\nfirewall_web_sources_ipv6:\n  - "2001:db8::/32"\n'
+        'region_web_sources_ipv4:\n  - "192.0.2.0/24"\n  - "198.51.100.0/24"\nregion_web_sources_ipv6:\n  - "2001:db8::/32"\n'
       )
       const next = combine("r1", [part], { webSources: ranges("192.0.2.0/24", "203.0.113.0/24") })
       const { changes } = yield* next.plan

@@ -18,14 +18,14 @@ const head = `---
 const listOf = (name: string, ranges: ReadonlyArray<string>): string =>
   ranges.length === 0 ? `${name}: []\n` : `${name}:\n${ranges.map((range) => `  - "${range}"\n`).join("")}`
 
-/** Variables of Ansible: `firewall_web_sources_ipv4` and `firewall_web_sources_ipv6`. */
+/** Variables of Ansible: `region_web_sources_ipv4` and `region_web_sources_ipv6`. */
 export const renderWebSources = (sources: ReadonlyArray<IpRange>): string => {
   const sorted = [...new Set<string>(sources)].toSorted()
   return `${head}${listOf(
-    "firewall_web_sources_ipv4",
+    "region_web_sources_ipv4",
     sorted.filter((range) => !range.includes(":"))
   )}${listOf(
-    "firewall_web_sources_ipv6",
+    "region_web_sources_ipv6",
     sorted.filter((range) => range.includes(":"))
   )}`
 }
