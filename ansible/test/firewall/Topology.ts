@@ -1,9 +1,9 @@
 /**
  * A node with a pod, the internet, and the region's private network, each a network namespace:
  *
- *     internet ── public0 ┐
+ *     internet ── public1 ┐
  *                         node ── cni0 ── pod, neighbour
- *     private ── private0 ┘
+ *     private ── private1 ┘
  *
  * On the node, rules of the kind that a service load balancer, kube-proxy and a CNI plugin make translate addresses.
  */
@@ -14,17 +14,17 @@ import type { Lab } from "../lab/Lab.ts"
 type Pair = readonly [string, string]
 
 export const sources = {
-  stranger: ["203.0.113.66", "2001:db8:1::66"],
-  admin: ["203.0.113.9", "2001:db8:1::9"],
-  "load balancer": ["203.0.113.5", "2001:db8:1::5"],
+  stranger: ["203.0.113.66", "2001:db8:3::66"],
+  admin: ["203.0.113.9", "2001:db8:3::9"],
+  "load balancer": ["203.0.113.5", "2001:db8:3::5"],
   Cloudflare: ["173.245.48.7", "2400:cb00::7"],
-  "another node": ["10.0.0.10", "fd10::10"],
-  "a machine that is no node": ["10.0.0.99", "fd10::99"]
+  "another node": ["10.77.0.10", "fd10::10"],
+  "a machine that is no node": ["10.77.0.99", "fd10::99"]
 } as const satisfies Record<string, Pair>
 
 export const node = {
-  public: ["203.0.113.41", "2001:db8:1::41"],
-  private: ["10.0.0.41", "fd10::41"],
+  public: ["203.0.113.41", "2001:db8:3::41"],
+  private: ["10.77.0.41", "fd10::41"],
   bridge: ["10.42.1.1", "fd00:42:0:1::1"]
 } as const satisfies Record<string, Pair>
 
@@ -67,7 +67,7 @@ const translation = (family: "ip" | "ip6", [at, pod, apiServer, api, dns]: Reado
   }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
-    oifname { "public0", "private0" } ${family} saddr ${family === "ip" ? "10.42.0.0/16" : "fd00:42::/56"} masquerade
+    oifname { "public1", "private1" } ${family} saddr ${family === "ip" ? "10.42.0.0/16" : "fd00:42::/56"} masquerade
     oifname "cni0" fib saddr type != local ${family} saddr != ${at} masquerade
   }
 }
@@ -93,40 +93,40 @@ const cluster =
 const address = (device: string, [v4, v6]: Pair, lengths: readonly [number, number]) =>
   `ip addr add ${v4}/${lengths[0]} dev ${device}; ip addr add ${v6}/${lengths[1]} dev ${device} nodad`
 
-const links = `
-for name in internet private node pod neighbour; do
+const links = (namespace: string) => `
+for name in internet private pod neighbour; do
   ip netns add $name; ip -n $name link set lo up
   ip netns exec $name sysctl -qw net.ipv6.conf.default.accept_dad=0 net.ipv6.conf.all.accept_dad=0
 done
-ip link add public0 netns node type veth peer name eth0 netns internet
-ip link add private0 netns node type veth peer name eth0 netns private
-ip -n node link add cni0 type bridge
+ip link add public1 netns ${namespace} type veth peer name eth0 netns internet
+ip link add private1 netns ${namespace} type veth peer name eth0 netns private
+ip -n ${namespace} link add cni0 type bridge
 for name in pod neighbour; do
-  ip link add $name netns node type veth peer name eth0 netns $name
-  ip -n node link set $name master cni0 up
+  ip link add $name netns ${namespace} type veth peer name eth0 netns $name
+  ip -n ${namespace} link set $name master cni0 up
 done
 for name in internet private pod neighbour; do ip -n $name link set eth0 up; done
-for device in public0 private0 cni0; do ip -n node link set $device up; done
+for device in public1 private1 cni0; do ip -n ${namespace} link set $device up; done
 `
 
 const onInternet = `
-${address("eth0", ["203.0.113.1", "2001:db8:1::1"], [24, 64])}
+${address("eth0", ["203.0.113.1", "2001:db8:3::1"], [24, 64])}
 ${[sources.stranger, sources.admin, sources["load balancer"]].map((each) => address("eth0", each, [24, 64])).join("\n")}
 ${[sources.Cloudflare, ...Object.values(internet)].map((each) => address("lo", each, [32, 128])).join("\n")}
 # For answers to packets whose source is a lie, and to pods if nobody translates their address.
-ip route add default via 203.0.113.41; ip -6 route add default via 2001:db8:1::41
+ip route add default via 203.0.113.41; ip -6 route add default via 2001:db8:3::41
 `
 const onPrivate = `
 ${address("eth0", sources["another node"], [16, 64])}
 ${address("eth0", sources["a machine that is no node"], [16, 64])}
-ip route add default via 10.0.0.41; ip -6 route add default via fd10::41
+ip route add default via 10.77.0.41; ip -6 route add default via fd10::41
 `
 const onNode = `
 sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-${address("public0", node.public, [24, 64])}
-${address("private0", node.private, [16, 64])}
+${address("public1", node.public, [24, 64])}
+${address("private1", node.private, [16, 64])}
 ${address("cni0", node.bridge, [24, 64])}
-ip route add default via 203.0.113.1; ip -6 route add default via 2001:db8:1::1
+ip route replace default via 203.0.113.1; ip -6 route replace default via 2001:db8:3::1
 `
 const onPod = (own: Pair) => `
 ${address("eth0", own, [24, 64])}
@@ -146,17 +146,17 @@ table inet observer {
 }
 `
 
-/** Builds it in a lab, without a firewall. */
-export const build = Effect.fn("Topology.build")(function* (lab: Lab) {
-  yield* lab.sh("lab", links)
+/** Builds it in a lab, without a firewall, around a namespace that is there: the node's. */
+export const build = Effect.fn("Topology.build")(function* (lab: Lab, namespace: string) {
+  yield* lab.sh("lab", links(namespace))
   yield* lab.sh("internet", onInternet)
   yield* lab.sh("private", onPrivate)
-  yield* lab.sh("node", onNode)
+  yield* lab.sh(namespace, onNode)
   yield* lab.sh("pod", onPod(pods.pod))
   yield* lab.sh("neighbour", onPod(pods.neighbour))
-  yield* lab.exec("node", "nft", ["-f", "-"], cluster)
+  yield* lab.exec(namespace, "nft", ["-f", "-"], cluster)
   yield* Effect.forEach(["internet", "private"], (each) => lab.exec(each, "nft", ["-f", "-"], observer))
-  yield* lab.serve("node", Object.values(node).flat(), nodePorts)
+  yield* lab.serve(namespace, Object.values(node).flat(), nodePorts)
   yield* Effect.forEach(Object.entries(pods), ([name, own]) => lab.serve(name, own, podPorts))
   yield* lab.serve("internet", Object.values(internet).flat(), outsidePorts)
   yield* lab.serve(

@@ -227,10 +227,9 @@ wait`,
           region_pod_ranges: ["10.42.0.0/16", "fd00:42::/56"],
           region_service_ranges: ["10.43.0.0/16", "fd00:43::/112"],
           region_admin_ranges: administrator,
-          region_load_balancer_ranges: ["198.51.100.5", "2001:db8:1::5"],
+          region_web_sources_ipv4: ["198.51.100.5", "173.245.48.0/20"],
           region_ssh_keys: [readFileSync(`${key}.pub`, "utf8").trim()],
-          cloudflare_ipv4: ["173.245.48.0/20"],
-          cloudflare_ipv6: ["2400:cb00::/32"]
+          region_web_sources_ipv6: ["2001:db8:1::5", "2400:cb00::/32"]
         },
         children: {
           k3s_cluster: {

@@ -11,8 +11,12 @@ for (const address of addresses.split(","))
       socket.on("error", () => socket.destroy())
       socket.end("tcp")
     })
+    const listening = once(tcp, "listening")
     tcp.listen(port, address)
-    await once(tcp, "listening")
+    // Another server of the node has the port, sshd: it answers with bytes of its own.
+    await listening.catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "EADDRINUSE") throw error
+    })
     const udp = createSocket(address.includes(":") ? "udp6" : "udp4")
     udp.on("message", (_, { address: to, port: toPort }) => udp.send("udp", toPort, to))
     udp.bind(port, address)
