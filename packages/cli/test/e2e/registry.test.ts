@@ -193,11 +193,14 @@ describe.skipIf(!isHere)(`the registry's garbage${why}`, () => {
 
     // Whatever a restart, a pull or a rollback asks for.
     const needed = await runtime.runPromise(ClusterApplier.use((cluster) => cluster.images(namespace)))
-    assert.sameMembers(
+    // There may be more: containerd names an image of the same digest by any of its repositories.
+    assert.includeMembers(
       needed.map((one) => one.repository),
       names.map(repositoryOf)
     )
-    for (const { digests, repository: name } of needed) {
+    for (const { digests, repository: name } of needed.filter((one) =>
+      one.repository.startsWith(namespace)
+    )) {
       assert.isAtLeast(digests.length, 2)
       for (const digest of digests) {
         const read = (reference: string) =>
