@@ -15,7 +15,7 @@ import * as Cases from "./firewall/Cases.ts"
 import * as Topology from "./firewall/Topology.ts"
 
 const { internet, node, sources } = Topology
-const { arriving, families, fromNode, fromPod, isOpen, leaving, mail, wrong, wrongArriving } = Cases
+const { arriving, fromNode, fromPod, isOpen, leaving, mail, wrong, wrongArriving } = Cases
 
 class Bench extends Context.Service<Bench, { readonly lab: Lab.Lab; readonly rulesets: string }>()("Bench") {
   static readonly layer = Layer.effect(

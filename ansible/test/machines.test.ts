@@ -16,6 +16,7 @@ const isFull = process.env["MCPDEPLOY_TEST_FULL"] === "1"
 const machines = isFull ? Machines.four : Machines.four.filter(({ group }) => group === "run_pool")
 
 const nodes = fileURLToPath(new URL("machines/nodes.yml", import.meta.url))
+const firewallAlone = fileURLToPath(new URL("machines/firewall.yml", import.meta.url))
 
 class Bench extends Context.Service<Bench, Machines.Machines>()("Bench") {
   static readonly layer = Layer.effect(Bench, Effect.map(Machines.make(machines), Bench.of))
@@ -111,7 +112,7 @@ describe.skipIf(needs !== "")(`The roles of every node ${needs}`, () => {
             "nft --stateless list table inet mcpdeploy; sha256sum /etc/mcpdeploy/firewall.nft"
           )
           const lockedOut = extra({ region_admin_ranges: ["192.0.2.66"], firewall_rollback_seconds: 6 })
-          yield* Effect.flip(playbook(nodes, [...lockedOut, "--limit", own.name]))
+          yield* Effect.flip(playbook(firewallAlone, [...lockedOut, "--limit", own.name]))
           yield* ssh(own, "true").pipe(
             Effect.retry(($) => $(Schedule.spaced("1 second")).pipe(Schedule.upTo({ times: 15 })))
           )
@@ -122,7 +123,7 @@ describe.skipIf(needs !== "")(`The roles of every node ${needs}`, () => {
             ),
             before
           )
-          const repaired = changed(yield* playbook(nodes, ["--limit", own.name]))
+          const repaired = changed(yield* playbook(firewallAlone, ["--limit", own.name]))
           assert.deepStrictEqual(repaired, [
             `${own.name} firewall : Load the ruleset, which a timer takes back unless it is confirmed`,
             `${own.name} firewall : Write the ruleset`
@@ -135,7 +136,7 @@ describe.skipIf(needs !== "")(`The roles of every node ${needs}`, () => {
         const { playbook, ssh } = yield* Bench
         const own = yield* run()
         yield* ssh(own, "nft insert rule inet mcpdeploy from_outside accept")
-        assert.deepStrictEqual(changed(yield* playbook(nodes, ["--limit", own.name])), [
+        assert.deepStrictEqual(changed(yield* playbook(firewallAlone, ["--limit", own.name])), [
           `${own.name} firewall : Load the ruleset, which a timer takes back unless it is confirmed`
         ])
       })
@@ -167,10 +168,10 @@ describe.skipIf(needs !== "")(`The roles of every node ${needs}`, () => {
         const { lab, playbook } = yield* Bench
         const own = yield* run()
         const { sources, node } = Topology
-        yield* playbook(nodes, [
+        yield* playbook(firewallAlone, [
           ...extra({
             region_admin_ranges: [...Machines.administrator, ...sources.admin],
-            region_web_sources_ipv4: sources["load balancer"],
+            region_web_sources_ipv4: [...sources["load balancer"], "173.245.48.0/20"],
             firewall_node_addresses: [...sources["another node"], ...node.private]
           }),
           "--limit",
