@@ -186,7 +186,7 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
         }
         yield* on(
           "ops-1",
-          `mkdir -p /var/lib/gitea; curl -sf ${address}/gitea-files.tar.gz | tar -xz -C /var/lib/gitea`
+          `mkdir -p /var/lib/gitea; python3 -c 'import sys, urllib.request as web; sys.stdout.buffer.write(web.urlopen("${address}/gitea-files.tar.gz").read())' | tar -xz -C /var/lib/gitea`
         )
         const begun = Date.now()
         const first = yield* run("site").pipe(
