@@ -228,8 +228,8 @@ wait`,
           region_service_ranges: ["10.43.0.0/16", "fd00:43::/112"],
           region_admin_ranges: administrator,
           region_web_sources_ipv4: ["198.51.100.5", "173.245.48.0/20"],
-          region_ssh_keys: [readFileSync(`${key}.pub`, "utf8").trim()],
-          region_web_sources_ipv6: ["2001:db8:1::5", "2400:cb00::/32"]
+          region_web_sources_ipv6: ["2001:db8:1::5", "2400:cb00::/32"],
+          region_ssh_keys: [readFileSync(`${key}.pub`, "utf8").trim()]
         },
         children: {
           k3s_cluster: {
