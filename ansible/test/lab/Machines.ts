@@ -257,6 +257,8 @@ wait`,
           ...Ansible.environment(bin),
           ANSIBLE_CALLBACK_PLUGINS: join(Ansible.folder, "test/lab/callback"),
           ANSIBLE_HOME: join(folder, "ansible"),
+          // Machines of two runs have the same addresses: with the user's folder, one run would act on the other's.
+          ANSIBLE_SSH_CONTROL_PATH_DIR: join(folder, "cp"),
           MCPDEPLOY_ANSIBLE_RESULTS: file
         },
         onLine: (line) => Effect.logDebug(line)
