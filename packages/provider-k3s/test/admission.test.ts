@@ -6,9 +6,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { stringify } from "yaml"
+import { JobSpec } from "@mcpdeploy/core/domain/DeployRequest"
 import type { KubernetesApi } from "@mcpdeploy/provider-k3s/kubernetes/KubernetesApi"
 import { kinds, type ObjectRef } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
 import { admissionObjects } from "@mcpdeploy/provider-k3s/Manifests/Admission"
+import { cronJobs, oneOffJob } from "@mcpdeploy/provider-k3s/Manifests/Jobs"
 import type { Manifest } from "@mcpdeploy/provider-k3s/Manifests/Manifest"
 import { projectManifests } from "@mcpdeploy/provider-k3s/Manifests/Project"
 import { secret, serviceManifests } from "@mcpdeploy/provider-k3s/Manifests/Service"
@@ -213,11 +215,22 @@ describe.skipIf(!isReady)(titled("admission", isReady, "MCPDEPLOY_TEST_KUBECONFI
     it.effect("accepts everything that a deploy makes", () =>
       Effect.gen(function* () {
         const { api } = yield* UnderPolicies
-        const workload = workloadOf(targetOf(owner.user, owner.project, "web"), 1, { secrets: { A: "b" } })
+        const job = new JobSpec({ schedule: "@daily", command: ["true"] })
+        const workload = workloadOf(targetOf(owner.user, owner.project, "web"), 1, {
+          secrets: { A: "b" },
+          run: { jobs: { nightly: job } }
+        })
         const made: ReadonlyArray<Manifest> = [
           ...projectManifests(owner, region),
           secret(workload, "web-env-x"),
-          ...serviceManifests(workload, region, "web-env-x")
+          ...serviceManifests(workload, region, "web-env-x"),
+          ...cronJobs(workload, region, "web-env-x"),
+          oneOffJob(workload, region, {
+            name: "web-run-x",
+            secretName: "web-env-x",
+            command: ["true"],
+            deadlineSeconds: 60
+          })
         ]
         for (const manifest of made) {
           const found = Object.values(kinds).find(({ kind }) => kind === manifest.kind)
