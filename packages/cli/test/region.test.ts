@@ -1,4 +1,4 @@
-/** `mcpdeploy region` as a process of its own, against a double of Cloudflare. */
+/** `mcpdeploy region` as a process of its own, against doubles of Cloudflare, Hetzner Cloud and Robot. */
 import { spawn } from "node:child_process"
 import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
@@ -10,6 +10,7 @@ import { RegionApplied, RegionPlan } from "@mcpdeploy/core/region/RegionInfrastr
 import { webSourcesFile } from "@mcpdeploy/core/region/WebSources"
 import * as CloudflareDouble from "@mcpdeploy/provider-cloudflare/testing/CloudflareDouble"
 import * as HetznerDouble from "@mcpdeploy/provider-hetzner/testing/HetznerDouble"
+import * as RobotDouble from "@mcpdeploy/provider-hetzner/testing/RobotDouble"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
@@ -17,6 +18,7 @@ const cliPath = new URL("../src/main.ts", import.meta.url).pathname
 const project = new URL("../../..", import.meta.url).pathname
 const token = "canary-cloudflare-token"
 const hetznerToken = "canary-hetzner-token"
+const robotPassword = "canary-robot-password"
 
 const run = (args: ReadonlyArray<string>, env: Readonly<Record<string, string>>) =>
   Effect.callback<{ readonly code: number; readonly out: string; readonly err: string }>((resume) => {
@@ -139,7 +141,7 @@ describe("mcpdeploy region", () => {
   )
 
   it.live(
-    "two vendors at once: Cloudflare waits for Hetzner's load balancer, then has its address; servers are bought by name",
+    "three APIs at once: Robot joins dedicated servers, Cloudflare waits for Hetzner's load balancer; servers are bought by name",
     () =>
       Effect.gen(function* () {
         const { edit, env, regions } = yield* makeWorld
@@ -148,14 +150,40 @@ describe("mcpdeploy region", () => {
           dedicated: ["198.51.100.41"],
           addressOf: (server) => (server === "run-2" ? "203.0.113.42" : "203.0.113.10")
         })
+        const robot = yield* RobotDouble.make({
+          user: "robot",
+          password: robotPassword,
+          servers: { 2300020: "198.51.100.20", 2300030: "198.51.100.30", 2300041: "198.51.100.41" }
+        })
         yield* edit(variablesFile, (text) =>
-          text.replace("[cloudflare]", "[hetzner, cloudflare]").replace(/region_load_balancer.*\n/, "")
+          text
+            .replace("[cloudflare]", "[hetzner-robot, hetzner, cloudflare]")
+            .replace(/region_load_balancer.*\n/, "")
         )
-        const both = { ...env, HCLOUD_TOKEN: hetznerToken, HCLOUD_ENDPOINT: hetzner.baseUrl }
+        const both = {
+          ...env,
+          HCLOUD_TOKEN: hetznerToken,
+          HCLOUD_ENDPOINT: hetzner.baseUrl,
+          HETZNER_ROBOT_USER: "robot",
+          HETZNER_ROBOT_PASSWORD: robotPassword,
+          HETZNER_ROBOT_ENDPOINT: robot.baseUrl
+        }
         const region = (...args: ReadonlyArray<string>) => run([...args, "--regions", regions], both)
         const first = yield* region("plan", "eu-central-1")
         assert.match(first.out, /… cloudflare waits: the region's load balancer has no address yet/)
         assert.match(first.out, /only with --allow "hetzner server run-2"/)
+        const joined = yield* region("apply", "eu-central-1", "--only", "hetzner-robot")
+        assert.match(joined.out, /\+ create hetzner-robot vSwitch mcpdeploy-eu-central-1\n/)
+        assert.match(joined.out, /5 changes made, 0 left/)
+        assert.deepStrictEqual(hetzner.writes(), [])
+        const stranger = yield* region("plan", "eu-central-1", "--only", "aws")
+        assert.deepStrictEqual(
+          [
+            stranger.code,
+            /has no provider aws; it has hetzner-robot, hetzner, cloudflare/.test(stranger.err)
+          ],
+          [2, true]
+        )
         const applied = yield* region(
           "apply",
           "eu-central-1",
@@ -167,15 +195,19 @@ describe("mcpdeploy region", () => {
         assert.strictEqual(applied.code, 0, applied.err)
         assert.match(applied.out, /\+ create hetzner load balancer mcpdeploy-eu-central-1\n/)
         assert.match(applied.out, /\+ create cloudflare record A cname\.ml\.ink/)
+        const number = robot.vswitches[0]?.id
+        assert.include(JSON.stringify(hetzner.networks.all()), `"vswitch_id":${number}`)
         const verified = yield* region("verify", "eu-central-1")
         assert.deepStrictEqual([verified.code, verified.err], [0, ""])
         const checked = yield* region("check", "eu-central-1", "--ansible", join(project, "ansible"))
         for (const step of [4, 5, 6, 7]) assert.match(checked.out, new RegExp(`✓ ${step}\\. `))
-        for (const { err, out } of [first, applied, verified, checked]) {
+        for (const { err, out } of [first, joined, applied, verified, checked]) {
           assert.notInclude(`${out}${err}`, hetznerToken)
+          assert.notInclude(`${out}${err}`, robotPassword)
           assert.notInclude(`${out}${err}`, "canary-root")
         }
         assert.deepStrictEqual(hetzner.violations, [])
+        assert.deepStrictEqual(robot.violations, [])
       }).pipe(Effect.scoped),
     120_000
   )

@@ -81,24 +81,25 @@ export const webRules = (sources: ReadonlyArray<string>): ReadonlyArray<Firewall
     ? []
     : ["80", "443"].map((port) => incoming(`port ${port}`, "tcp", [...new Set(sources)].toSorted(), port))
 
-const subnetsOf = ({ network }: HetznerSettings): ReadonlyArray<Subnet> => [
+const subnetsOf = ({ network }: HetznerSettings, vswitchId: number | undefined): ReadonlyArray<Subnet> => [
   { type: "cloud", ip_range: network.cloud_subnet, network_zone: network.zone },
-  ...(network.vswitch_subnet === undefined || network.vswitch_id === undefined
+  ...(network.vswitch_subnet === undefined || vswitchId === undefined
     ? []
     : [
         {
           type: "vswitch",
           ip_range: network.vswitch_subnet,
           network_zone: network.zone,
-          vswitch_id: network.vswitch_id
+          vswitch_id: vswitchId
         }
       ])
 ]
 
-/** `webSources`: from where vendors reach run nodes. */
+/** `webSources`: from where vendors reach run nodes. `vswitch`: the number that Robot gave, where the inventory says none. */
 export const desiredState = Effect.fn("Hetzner.desiredState")(function* (
   region: Region,
-  webSources: ReadonlyArray<string>
+  webSources: ReadonlyArray<string>,
+  vswitch?: number
 ) {
   const settings = yield* region.settings("hetzner", HetznerSettings)
   const cloud = yield* Effect.forEach(region.nodes, (node) =>
@@ -133,7 +134,11 @@ export const desiredState = Effect.fn("Hetzner.desiredState")(function* (
   return {
     region: region.name,
     labels,
-    network: { name, range: region.privateRange, subnets: subnetsOf(settings) },
+    network: {
+      name,
+      range: region.privateRange,
+      subnets: subnetsOf(settings, settings.network.vswitch_id ?? vswitch)
+    },
     placementGroup: runServers.length === 0 ? undefined : group,
     firewalls: [
       {

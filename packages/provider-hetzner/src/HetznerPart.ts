@@ -39,7 +39,7 @@ export const hetznerPart = Effect.fn("hetznerPart")(function* (
   const withApi = Effect.provideService(HetznerApi, api)
   const { loadBalancer } = yield* desiredState(region, [])
   const desiredOf = (known: RegionFacts) =>
-    Effect.mapError(desiredState(region, known.webSources ?? []), failed)
+    Effect.mapError(desiredState(region, known.webSources ?? [], known.layer2Network), failed)
   return {
     provider,
     facts: withApi(readActualState).pipe(

@@ -14,7 +14,7 @@ export const HetznerSettings = Schema.Struct({
     vlan: Schema.optionalKey(
       Schema.Int.pipe(Schema.check(Schema.isBetween({ minimum: 4000, maximum: 4091 })))
     ),
-    /** The vSwitch's number in Robot, where dedicated servers are joined to it. */
+    /** The vSwitch's number in Robot; told by Robot where the region's providers name it. */
     vswitch_id: Schema.optionalKey(Schema.Int)
   }),
   load_balancer: Schema.Struct({

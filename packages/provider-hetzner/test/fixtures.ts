@@ -34,13 +34,15 @@ interface Host {
   readonly private: string
   /** A dedicated server has none. */
   readonly type?: string
+  /** Of a dedicated server; the last part of its address when absent. */
+  readonly number?: number
 }
-export const hosts: Readonly<Record<string, Host>> = {
+export const hosts = {
   "ctrl-1": { pool: "ctrl", ip: "203.0.113.10", private: "10.0.0.10", type: "cpx31" },
   "build-1": { pool: "build_pool", ip: "198.51.100.30", private: "10.0.1.30" },
   "run-1": { pool: "run_pool", ip: "198.51.100.41", private: "10.0.1.41" },
   "run-2": { pool: "run_pool", ip: "203.0.113.42", private: "10.0.0.42", type: "ccx33" }
-}
+} as const satisfies Readonly<Record<string, Host>>
 
 const hostsYaml = (all: Readonly<Record<string, Host>>): string => {
   const poolLines = (["ctrl", "ops", "build_pool", "run_pool"] as const).map((pool) => {
@@ -49,7 +51,7 @@ const hostsYaml = (all: Readonly<Record<string, Host>>): string => {
       .map(([name, host]) => {
         const kind =
           host.type === undefined
-            ? "hetzner_robot: { server_number: 1 }"
+            ? `hetzner_robot: { server_number: ${host.number ?? host.ip.split(".")[3]} }`
             : `hetzner_cloud: { server_type: ${host.type}, location: fsn1 }`
         return `${name}: { ansible_host: ${host.ip}, private_ip: ${host.private}, ${kind} }`
       })
@@ -96,7 +98,7 @@ export const makeWorld = Effect.fnUntraced(function* (
   const double = yield* HetznerDouble.make({
     token,
     dedicated: ["198.51.100.30", "198.51.100.41", "198.51.100.43"],
-    addressOf: (name) => hosts[name]?.ip ?? "203.0.113.99",
+    addressOf: (name) => Object.entries(hosts).find(([own]) => own === name)?.[1].ip ?? "203.0.113.99",
     ...options
   })
   const api = yield* Layer.build(

@@ -30,6 +30,11 @@ const regions = Flag.String("regions").pipe(
   Flag.withDefault("regions")
 )
 
+const only = Flag.String("only").pipe(
+  Flag.withDescription("One of the region's providers, without the others; repeatable"),
+  Flag.atLeast(0)
+)
+
 /** What providers do while they apply, for the person who waits: on standard error, so that results stay apart. */
 const progress = Logger.layer([
   Logger.make(({ message }) => {
@@ -38,10 +43,10 @@ const progress = Logger.layer([
 ])
 
 /** The region that is meant, its directory, and its vendors. */
-const open = Effect.fn("open")(function* (from: string, which: string) {
+const open = Effect.fn("open")(function* (from: string, which: string, of: ReadonlyArray<string>) {
   const directory = yield* directoryOf(from, which)
   const region = yield* usage(readRegion(directory))
-  return { region, infrastructure: yield* infrastructureOf(directory, region) }
+  return { region, infrastructure: yield* infrastructureOf(directory, region, of) }
 })
 
 const signs = { create: "+", update: "~", adopt: "=", delete: "-" } as const
@@ -64,9 +69,9 @@ const encodeStep = Schema.encodeEffect(CheckedStep)
 
 const plan = Command.make(
   "plan",
-  { name, regions },
-  Effect.fn("region.plan")(function* ({ name: which, regions: from }) {
-    const { infrastructure } = yield* open(from, which)
+  { name, regions, only },
+  Effect.fn("region.plan")(function* ({ name: which, only: of, regions: from }) {
+    const { infrastructure } = yield* open(from, which, of)
     const found = yield* orFail(infrastructure.plan)
     const text = [
       ...found.changes.map(changeText),
@@ -85,6 +90,7 @@ const apply = Command.make(
   {
     name,
     regions,
+    only,
     allow: Flag.String("allow").pipe(
       Flag.withDescription(
         "A destructive change that may be made, by the name that the plan shows; repeatable"
@@ -93,8 +99,8 @@ const apply = Command.make(
     )
   },
   Effect.fn("region.apply")(
-    function* ({ allow, name: which, regions: from }) {
-      const { infrastructure } = yield* open(from, which)
+    function* ({ allow, name: which, only: of, regions: from }) {
+      const { infrastructure } = yield* open(from, which, of)
       const { left, made, waiting } = yield* orFail(infrastructure.apply(new Set(allow)))
       const text = [
         ...made.map((change) => `${signs[change.action]} ${change.action} ${printable(nameOf(change))}`),
@@ -115,9 +121,9 @@ const apply = Command.make(
 
 const verify = Command.make(
   "verify",
-  { name, regions },
-  Effect.fn("region.verify")(function* ({ name: which, regions: from }) {
-    const { infrastructure, region: found } = yield* open(from, which)
+  { name, regions, only },
+  Effect.fn("region.verify")(function* ({ name: which, only: of, regions: from }) {
+    const { infrastructure, region: found } = yield* open(from, which, of)
     yield* orFail(infrastructure.verify)
     yield* print(`region ${found.name} is as its directory says`, { region: found.name, verified: true })
   }, Effect.scoped)

@@ -42,7 +42,7 @@ ${layout.provider === "hetzner" ? "              hetzner_cloud: { server_type: c
 const variables = ({ domain, name, provider }: Layout): string => `---
 region_name: ${name}
 region_domain: ${domain}
-# Vendors, in the order in which they are applied: Cloudflare needs the load balancer's address.
+# Vendors, in the order in which they are applied: Cloudflare needs the load balancer's address.${provider === "hetzner" ? "\n# With dedicated servers: [hetzner-robot, hetzner, cloudflare]." : ""}
 region_providers: [${provider === "none" ? "" : `${provider}, `}cloudflare]
 ${
   provider === "hetzner"

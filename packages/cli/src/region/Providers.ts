@@ -11,7 +11,8 @@ import { orFail } from "../commands/Root.ts"
 
 const known: Readonly<Record<string, () => Promise<unknown>>> = {
   cloudflare: () => import("@mcpdeploy/provider-cloudflare/CloudflarePart"),
-  hetzner: () => import("@mcpdeploy/provider-hetzner/HetznerPart")
+  hetzner: () => import("@mcpdeploy/provider-hetzner/HetznerPart"),
+  "hetzner-robot": () => import("@mcpdeploy/provider-hetzner/robot/RobotPart")
 }
 /** Those that a region can name without a package of its own. */
 export const knownProviders: ReadonlyArray<string> = Object.keys(known)
@@ -41,12 +42,25 @@ const loadProvider = Effect.fn("loadProvider")(function* (directory: string, nam
 export const loadProviders = (directory: string, region: Region) =>
   Effect.forEach(region.providers, (name) => loadProvider(directory, name))
 
-/** The region's infrastructure by its vendors. Needs their secrets. */
-export const infrastructureOf = Effect.fn("infrastructureOf")(function* (directory: string, region: Region) {
-  const providers = yield* loadProviders(directory, region)
+/** The region's infrastructure by its vendors, or by those of them that `only` names. Needs their secrets. */
+export const infrastructureOf = Effect.fn("infrastructureOf")(function* (
+  directory: string,
+  region: Region,
+  only: ReadonlyArray<string> = []
+) {
+  const stranger = only.find((name) => !region.providers.includes(name))
+  if (stranger !== undefined)
+    return yield* new CommandFailed({
+      exitCode: exitCodes.usage,
+      detail: `region ${region.name} has no provider ${stranger}; it has ${region.providers.join(", ")}`
+    })
+  const wanted = only.length === 0 ? region.providers : region.providers.filter((name) => only.includes(name))
+  const providers = yield* Effect.forEach(wanted, (name) => loadProvider(directory, name))
   const parts = yield* orFail(Effect.forEach(providers, (provider) => provider.part(region, process.env)))
   const given = region.loadBalancer === undefined ? {} : { loadBalancer: region.loadBalancer }
-  return combine(region.name, [...parts, yield* webSourcesPart(directory)], given)
+  // What may reach run nodes is known of all of them together only.
+  const sources = only.length === 0 ? [yield* webSourcesPart(directory)] : []
+  return combine(region.name, [...parts, ...sources], given)
 })
 
 /** The directory of a region: `regions/<name>`, or the path itself. */

@@ -13,18 +13,17 @@ const load = (url: string) => {
   const agent = new Agent({ keepAlive: true, maxSockets: 64 })
   const answers = new Map<string, number>()
   const latencies: Array<number> = []
-  let pending = 0
-  let sent = 0
+  const requests = { sent: 0, pending: 0 }
   const count = (answer: string) => answers.set(answer, (answers.get(answer) ?? 0) + 1)
   const send = () => {
-    sent++
-    pending++
+    requests.sent++
+    requests.pending++
     const at = performance.now()
     let isOver = false
     const end = (answer: string) => {
       if (isOver) return
       isOver = true
-      pending--
+      requests.pending--
       latencies.push(performance.now() - at)
       count(answer)
     }
@@ -39,8 +38,8 @@ const load = (url: string) => {
   }
   const begun = performance.now()
   const timer = setInterval(() => {
-    const due = Math.floor(((performance.now() - begun) / 1000) * rate)
-    while (sent < due) send()
+    const due = Math.floor(((performance.now() - begun) / 1000) * rate) - requests.sent
+    for (let index = 0; index < due; index++) send()
   }, 5)
   return {
     answers,
@@ -49,8 +48,9 @@ const load = (url: string) => {
     stop: async () => {
       clearInterval(timer)
       const seconds = (performance.now() - begun) / 1000
-      while (pending > 0) await new Promise((resolve) => setTimeout(resolve, 20))
+      while (requests.pending > 0) await new Promise((resolve) => setTimeout(resolve, 20))
       agent.destroy()
+      const { sent } = requests
       latencies.sort((a, b) => a - b)
       const at = (share: number) => Math.round(latencies[Math.floor(latencies.length * share)] ?? 0)
       process.stdout.write(

@@ -137,6 +137,8 @@ export interface RegionFacts {
   readonly loadBalancer?: LoadBalancerAddress
   /** From where a run node's ports 80 and 443 must be reached. */
   readonly webSources?: ReadonlyArray<IpRange>
+  /** The number that a vendor of dedicated servers gave the network that joins them. */
+  readonly layer2Network?: number
 }
 
 const merged = (before: RegionFacts, more: RegionFacts): RegionFacts => ({

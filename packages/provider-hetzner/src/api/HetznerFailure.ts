@@ -51,7 +51,7 @@ const duplicate = new Set([
 ])
 const unavailable = new Set(["server_error", "service_error", "unknown_error", "bad_gateway", "timeout"])
 
-const printable = (text: string): string =>
+export const printable = (text: string): string =>
   text
     .replace(/[\u0000-\u001f\u007f]+/g, " ")
     .trim()
@@ -75,7 +75,11 @@ export const reasonOf = (operation: string, { body, headers, status }: VendorAns
   if (status >= 500 || status === 408 || unavailable.has(code))
     return new HetznerUnavailable({ operation, detail: `${status}: ${detail}`, maybeDone: true })
   if (unauthorized.has(code) || status === 401 || status === 403)
-    return new HetznerUnauthorized({ operation, detail })
+    return new HetznerUnauthorized({
+      operation,
+      detail,
+      needs: "HCLOUD_TOKEN must be a token of the region's project, with read and write"
+    })
   if (duplicate.has(code)) return new HetznerDuplicate({ operation, code, detail })
   if (status === 404 || code === "not_found") return new HetznerNotFound({ operation, detail })
   return new HetznerRejected({ operation, code: code === "" ? String(status) : code, detail })

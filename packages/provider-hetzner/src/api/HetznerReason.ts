@@ -1,25 +1,27 @@
 /** The reasons why Hetzner's API fails. Each says what to do, and whether a retry can help. */
 import * as Schema from "effect/Schema"
 
-/** The token is wrong, or may only read (`unauthorized`, `forbidden`, `token_readonly`). */
+/** The token is wrong, or may only read (`unauthorized`, `forbidden`, `token_readonly`); or Robot's user or password is wrong. */
 export class HetznerUnauthorized extends Schema.TaggedError<HetznerUnauthorized>()("HetznerUnauthorized", {
   operation: Schema.String,
-  detail: Schema.String
+  detail: Schema.String,
+  /** What the environment must hold. */
+  needs: Schema.String
 }) {
   readonly retryable = false
   override get message(): string {
-    return `Hetzner refuses the API token for ${this.operation} (${this.detail}): HCLOUD_TOKEN must be a token of the region's project, with read and write`
+    return `Hetzner refuses ${this.operation} (${this.detail}): ${this.needs}`
   }
 }
 
-/** More than 3,600 requests an hour of one project (`rate_limit_exceeded`, status 429). Nothing was done. */
+/** Too many requests in an hour (`rate_limit_exceeded`; Robot: `RATE_LIMIT_EXCEEDED`). Nothing was done. */
 export class HetznerThrottled extends Schema.TaggedError<HetznerThrottled>()("HetznerThrottled", {
   operation: Schema.String,
   retryAfterSeconds: Schema.optionalKey(Schema.Finite)
 }) {
   readonly retryable = true
   override get message(): string {
-    return `Hetzner throttles the project's requests (${this.operation}): run it again in a minute, it goes on where it was`
+    return `Hetzner throttles requests (${this.operation}): run it again in ${Math.ceil((this.retryAfterSeconds ?? 60) / 60)} min, it goes on where it was`
   }
 }
 
