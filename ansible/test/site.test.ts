@@ -123,7 +123,7 @@ const secret = "canary-site-secret"
 
 describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
   it.live(
-    "makes four machines a region; run again it changes nothing; --check says so; the ops node is lost and restored",
+    "makes four machines a region; run again it changes nothing; --check says so; ops and ctrl are lost and restored; nodes go and come",
     () =>
       Effect.gen(function* () {
         const folder = yield* Effect.acquireRelease(
@@ -226,7 +226,7 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
           printf layer > /tmp/layer; digest=sha256:$(sha256sum < /tmp/layer | cut -d ' ' -f 1)
           curl -sf -X PUT -H 'content-type: application/octet-stream' --data-binary @/tmp/layer "$location&digest=$digest"`
         )
-        yield* run("backup", "--limit", "ops")
+        yield* run("backup")
         yield* on(
           "ops-1",
           "systemctl stop gitea docker-registry; rm -rf /var/lib/gitea/* /var/lib/registry/*; mkdir -p /var/lib/registry"
@@ -244,6 +244,41 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
           `ops lost: registry and Gitea back in ${((Date.now() - lost) / 1000).toFixed(0)} s\n`
         )
         assert.deepStrictEqual(changed(yield* run("site")), [], "and the region is as it was")
+
+        // The control plane's files: the stand-in says which snapshot it was reset to, and only takes one that is whole.
+        const before = yield* on("ctrl-1", "ls /var/lib/rancher/k3s/server/db/snapshots")
+        assert.isNotEmpty(before)
+        yield* on(
+          "ctrl-1",
+          "systemctl stop k3s; rm -rf /var/lib/rancher/k3s/server/db /var/lib/rancher/k3s/server/token /var/lib/rancher/k3s/server/cred"
+        )
+        yield* run("restore", "--extra-vars", "lost=ctrl")
+        assert.match(
+          yield* on(
+            "ctrl-1",
+            "systemctl is-active k3s; cat /var/lib/rancher/k3s/server/db/restored; ls /var/lib/rancher/k3s/server/token /var/lib/rancher/k3s/server/cred"
+          ),
+          /^active[^]*snapshots\/[^]*server\/token/
+        )
+
+        // Nodes that go and come.
+        assert.deepStrictEqual(changed(yield* run("add_node", "--extra-vars", "node=run-1")), [])
+        const last = yield* Effect.flip(run("remove_node", "--extra-vars", "node=run-1"))
+        assert.include(last.message, "run-1 is the last run node")
+        yield* run("remove_node", "--extra-vars", "node=build-1")
+        assert.match(yield* on("ctrl-1", "cat /var/log/k3s-stand-in"), /drain build-1\ndelete node/)
+        assert.match(
+          yield* on("build-1", "systemctl is-active k3s-agent buildkitd || true"),
+          /^inactive\ninactive/
+        )
+        yield* run("add_node", "--extra-vars", "node=build-1")
+        assert.match(yield* on("build-1", "systemctl is-active k3s-agent buildkitd"), /^active\nactive/)
+        yield* run("upgrade")
+        assert.match(
+          yield* on("ctrl-1", "tail -n 6 /var/log/k3s-stand-in"),
+          /^drain run-1\nuncordon run-1\ndrain build-1\nuncordon build-1\ndrain ops-1\nuncordon ops-1/
+        )
+        assert.deepStrictEqual(changed(yield* run("rotate_secrets")), [])
       }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
     1_800_000
   )

@@ -2,8 +2,10 @@ import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, layer } from "@effect/vitest"
-import { DeployRequest } from "@mcpdeploy/core/domain/DeployRequest"
+import { DeployRequest, Generation } from "@mcpdeploy/core/domain/DeployRequest"
+import { GitRef } from "@mcpdeploy/core/domain/Source"
 import { DeployRunner } from "@mcpdeploy/core/pipeline/DeployRunner"
+import { previewRequest } from "@mcpdeploy/core/pipeline/Preview"
 import { SecretStore } from "@mcpdeploy/core/SecretStore"
 import { regionOf } from "@mcpdeploy/provider-k3s/K3sRegion"
 import { decodeRegionFile } from "@mcpdeploy/provider-k3s/RegionFile"
@@ -16,7 +18,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { connectClient, Repository, requestOf, Shared, until, WorkerProcess } from "./support/Harness.ts"
-import { describeOnRegion, Project, unique } from "./support/Region.ts"
+import { describeOnRegion, kubectl, Project, unique } from "./support/Region.ts"
 
 const devServer = DevServer.layer().pipe(Layer.provide(NodeServices.layer))
 
@@ -78,6 +80,31 @@ describeOnRegion("a lost webhook", () => {
               })
               const records = await deploys.history(target)
               assert.strictEqual(records.length, 2, JSON.stringify(records))
+
+              // A preview goes with its branch; the service stays.
+              source.git("branch", "feature")
+              const request = await Schema.decodeUnknownPromise(DeployRequest)(
+                requestOf(target, source, Date.now())
+              )
+              const preview = previewRequest(request, GitRef.make("feature"), {
+                generation: Generation.make(Date.now())
+              })
+              const shown = await deployHere(files, Schema.encodeSync(DeployRequest)(preview))
+              assert.strictEqual(shown._tag, "Deployed")
+              source.git("branch", "-D", "feature")
+              await schedule.trigger()
+              const services = await until(async () => {
+                const names = kubectl(
+                  "-n",
+                  project.namespace,
+                  "get",
+                  "deployments",
+                  "-o",
+                  "jsonpath={.items[*].metadata.name}"
+                ).split(" ")
+                return names.includes(preview.service) ? undefined : names
+              })
+              assert.deepStrictEqual(services, [target.service])
             } finally {
               await worker.stop()
             }

@@ -1,9 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
-import { DeployRequest, TriggerSpec } from "@mcpdeploy/core/domain/DeployRequest"
+import { DeployRequest, Generation, TriggerSpec } from "@mcpdeploy/core/domain/DeployRequest"
 import { Receipt } from "@mcpdeploy/core/domain/Receipt"
-import { CommitSha, RepositoryUrl } from "@mcpdeploy/core/domain/Source"
+import { CommitSha, GitRef, RepositoryUrl } from "@mcpdeploy/core/domain/Source"
 import { GitSource, GitSourceError, HostUnreachable } from "@mcpdeploy/core/GitSource"
+import { previewRequest } from "@mcpdeploy/core/pipeline/Preview"
 import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
 import { decide } from "@mcpdeploy/temporal-adapter/reconcile/Decide"
 import { PushQueue } from "@mcpdeploy/temporal-adapter/reconcile/PushQueue"
@@ -107,10 +108,12 @@ describe("Reconciler", () => {
   const setup = (
     requests: ReadonlyArray<DeployRequest>,
     {
+      branches = ["refs/heads/main"],
       busy = new Set(),
       changes = Effect.succeed(changed),
       users
     }: {
+      readonly branches?: ReadonlyArray<string>
       readonly busy?: ReadonlySet<string>
       readonly changes?: ReturnType<GitSource["Service"]["changes"]>
       readonly users?: ReadonlySet<string>
@@ -118,6 +121,7 @@ describe("Reconciler", () => {
   ) => {
     const asked: Array<string> = []
     const pushes: Array<Push> = []
+    const removed: Array<string> = []
     const services = Layer.mergeAll(
       Layer.mock(ServiceCatalog, { all: Effect.succeed(requests) }),
       Layer.mock(ClusterApplier, { history: () => Effect.succeed([receiptOf(a, 1)]) }),
@@ -133,17 +137,19 @@ describe("Reconciler", () => {
                   reason: new HostUnreachable({ detail: "returned error: 429" })
                 })
               )
-            : Effect.succeed(new Map([["refs/heads/main", b]]))
+            : Effect.succeed(new Map(branches.map((branch) => [branch, b])))
         }
       }),
       Layer.mock(PushQueue, {
         records: () => Effect.succeed([]),
-        submit: (_target, push) => Effect.sync(() => void pushes.push(push))
+        submit: (_target, push) => Effect.sync(() => void pushes.push(push)),
+        remove: ({ key }) => Effect.sync(() => void removed.push(key))
       })
     )
     return {
       asked,
       pushes,
+      removed,
       layer: Reconciler.layer(users === undefined ? {} : { users }).pipe(Layer.provide(services))
     }
   }
@@ -170,6 +176,7 @@ describe("Reconciler", () => {
           repositories: 2,
           submitted: ["ann/shop/api", "ann/shop/other", "ann/shop/web"],
           filtered: [],
+          removed: [],
           failures: [],
           resting: []
         }
@@ -195,6 +202,36 @@ describe("Reconciler", () => {
           (yield* round.pipe(Effect.provide(setup(requests, { users }).layer))).services,
           services
         )
+    })
+  )
+
+  it.effect("previews are removed when their branch is gone or their time is over, and services never", () =>
+    Effect.gen(function* () {
+      const preview = (name: string, branch: string, expiresAt?: number) =>
+        previewRequest(requestAt(1, name), GitRef.make(branch), {
+          generation: Generation.make(1),
+          ...(expiresAt === undefined ? {} : { expiresAt })
+        })
+      const kept = preview("kept", "main", 1_000_000)
+      const gone = preview("gone", "feature/x")
+      const over = preview("over", "main", 4999)
+      const orphan = new DeployRequest({
+        ...requestAt(1, "orphan"),
+        source: { ...requestAt(1).source, ref: GitRef.make("feature/x") }
+      })
+      const requests = [kept, gone, over, orphan]
+      yield* TestClock.adjust("5 seconds")
+      const world = setup(requests)
+      const report = yield* round.pipe(Effect.provide(world.layer))
+      assert.deepStrictEqual(world.removed.toSorted(), [gone.target.key, over.target.key])
+      assert.deepStrictEqual(report.removed.toSorted(), [gone.target.key, over.target.key])
+      assert.deepStrictEqual(report.failures, [])
+      const emptied = setup(requests, { branches: [] })
+      yield* round.pipe(Effect.provide(emptied.layer))
+      assert.deepStrictEqual(emptied.removed, [over.target.key], "an empty repository removes nothing")
+      const unreachable = setup(requests, { busy: new Set(["git.example"]) })
+      yield* round.pipe(Effect.provide(unreachable.layer))
+      assert.deepStrictEqual(unreachable.removed, [over.target.key], "nor one that cannot be asked")
     })
   )
 

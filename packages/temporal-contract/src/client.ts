@@ -8,6 +8,7 @@ import {
 } from "@temporalio/client"
 import {
   contractVersion,
+  type DeleteServiceInput,
   type DeployInput,
   type DeployOutcome,
   type Progress,
@@ -178,6 +179,12 @@ export class DeployClient {
   /** Returns when nothing of the service is left. */
   deleteService(target: ServiceTarget): Promise<void> {
     return this.#execute(workflows.deleteService, workflowIds.deleteService(target), { target })
+  }
+
+  /** Starts the deletion, or leaves the one that runs; does not wait for its end. */
+  async beginDeletion(target: ServiceTarget): Promise<void> {
+    const input: DeleteServiceInput = { version: contractVersion, target }
+    await this.#follow<void>(workflows.deleteService, workflowIds.deleteService(target), input)
   }
 
   /** Refused while a service is in it. */

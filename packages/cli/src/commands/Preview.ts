@@ -29,9 +29,7 @@ const deploy = Command.make(
     branch,
     ...deployFlags,
     hours: Flag.Int("hours").pipe(
-      Flag.withDescription(
-        "Removed by `preview prune` after so many hours; kept until its branch goes when absent"
-      ),
+      Flag.withDescription("Removed after so many hours; kept until its branch goes when absent"),
       Flag.optional
     )
   },
@@ -105,7 +103,9 @@ const prune = Command.make(
     )
   })
 ).pipe(
-  Command.withDescription("Delete the previews of the whole region whose time is over: for a schedule"),
+  Command.withDescription(
+    "Delete the previews of the whole region whose time is over, as deployer-worker does by itself"
+  ),
   Command.provide(removalLayer)
 )
 

@@ -54,7 +54,7 @@ const person = (title: string, detail: string, todo: string): Step => ({
 
 const agnosticRoles = ["base", "ssh", "firewall", "private_network", "k3s_server", "k3s_agent", "gvisor"]
 const sections = ["Machines", "Network", "Topology", "Decisions"]
-const manifests = ["k8s/admission.yaml", "k8s/clusterissuer.yaml", "k8s/wildcard.yaml"]
+const manifests = ["k8s/admission.yaml", "k8s/clusterissuer.yaml", "k8s/wildcard.yaml", "k8s/coredns.yaml"]
 
 const list = (all: ReadonlyArray<string>): string => all.join(", ")
 

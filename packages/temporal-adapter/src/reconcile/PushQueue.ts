@@ -1,4 +1,4 @@
-/** PushQueue: what the services' workflows know of their pushes, and the way to give them one more. */
+/** PushQueue: what the services' workflows know of their pushes, and the ways to give them one more or to end them. */
 import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import type { Push, PushRecord } from "@mcpdeploy/temporal-contract/contract"
 import * as Context from "effect/Context"
@@ -21,5 +21,7 @@ export class PushQueue extends Context.Service<
     /** The pushes that the service's workflow remembers; none where it has none. */
     readonly records: (target: ServiceTarget) => Effect.Effect<ReadonlyArray<PushRecord>, QueueUnreachable>
     readonly submit: (target: ServiceTarget, push: Push) => Effect.Effect<void, QueueUnreachable>
+    /** Has the service deleted, after its deploys have ended. Does not wait for it. */
+    readonly remove: (target: ServiceTarget) => Effect.Effect<void, QueueUnreachable>
   }
 >()("mcpdeploy/temporal-adapter/reconcile/PushQueue") {}

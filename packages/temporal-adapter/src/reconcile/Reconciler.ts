@@ -1,5 +1,6 @@
 /**
- * Reconciler: finds pushes whose webhook was lost, by comparing branches with what was pushed and deployed.
+ * Reconciler: finds pushes whose webhook was lost, by comparing branches with what was pushed and deployed; and has previews
+ * removed whose branch is gone or whose time is over.
  *
  * A repository is asked once for all its services, a host a few times a second at most. A host that does not answer, or
  * answers that it is asked too often (429), is left alone for the rest of the round, and then for twice as long each
@@ -30,6 +31,8 @@ export const ReconcileReport = Schema.Struct({
   submitted: Schema.Array(Schema.String),
   /** Of these, the services whose lost push deploys nothing: `[skip ci]`, or none of their paths changed. */
   filtered: Schema.Array(Schema.String),
+  /** Keys of the previews whose removal was begun. */
+  removed: Schema.Array(Schema.String),
   /** What could not be compared, and why. */
   failures: Schema.Array(Schema.Struct({ about: Schema.String, message: Schema.String })),
   /** Hosts that are left alone for now. */
@@ -57,9 +60,10 @@ interface Rest {
   readonly ms: number
 }
 
-const nothing: Pick<ReconcileReport, "failures" | "filtered" | "submitted"> = {
+const nothing: Pick<ReconcileReport, "failures" | "filtered" | "removed" | "submitted"> = {
   submitted: [],
   filtered: [],
+  removed: [],
   failures: []
 }
 
@@ -157,12 +161,22 @@ const make = Effect.fnUntraced(function* ({
     return push.action._tag
   })
 
+  const remove = ({ target }: DeployRequest): Effect.Effect<typeof nothing> =>
+    queue.remove(target).pipe(
+      Effect.as({ ...nothing, removed: [target.key] }),
+      Effect.catch(({ message }) =>
+        Effect.succeed({ ...nothing, failures: [{ about: target.key, message }] })
+      )
+    )
+
   const compareGroup = Effect.fnUntraced(function* ({ repository, requests }: Group) {
     const askedAt = yield* Clock.currentTimeMillis
     const heads = yield* git.branches(repository)
-    return yield* Effect.forEach(requests, (request) => {
+    return yield* Effect.forEach(requests, (request): Effect.Effect<typeof nothing> => {
       const head = heads.get(branchOf(request.source.ref) ?? "")
       const { key } = request.target
+      // A repository that lists nothing at all was emptied, or is being made anew: that removes nothing.
+      if (head === undefined && request.preview !== undefined && heads.size > 0) return remove(request)
       const submitted = head === undefined ? Effect.undefined : compare(request, head, askedAt)
       return submitted.pipe(
         Effect.map((action) => ({
@@ -204,12 +218,14 @@ const make = Effect.fnUntraced(function* ({
   })
 
   const reconcile = Effect.gen(function* () {
-    const all = yield* catalog.all
+    const all = (yield* catalog.all).filter(({ owner }) => users === undefined || users.has(owner.user))
+    const begun = yield* Clock.currentTimeMillis
+    const isOver = ({ preview }: DeployRequest) =>
+      preview?.expiresAt !== undefined && preview.expiresAt <= begun
+    const over = yield* Effect.forEach(all.filter(isOver), remove)
     const requests = all.filter(
-      ({ owner, source, trigger }) =>
-        trigger?.enabled !== false &&
-        branchOf(source.ref) !== undefined &&
-        (users === undefined || users.has(owner.user))
+      (request) =>
+        !isOver(request) && request.trigger?.enabled !== false && branchOf(request.source.ref) !== undefined
     )
     const groups = grouped(requests)
     const byHost = Map.groupBy(groups, ({ host }) => host)
@@ -217,12 +233,13 @@ const make = Effect.fnUntraced(function* ({
       concurrency: "unbounded"
     })
     const now = yield* Clock.currentTimeMillis
-    const results = found.flat()
+    const results = [...over, ...found.flat()]
     return {
       services: requests.length,
       repositories: groups.length,
       submitted: results.flatMap(({ submitted }) => submitted),
       filtered: results.flatMap(({ filtered }) => filtered),
+      removed: results.flatMap(({ removed }) => removed),
       failures: results.flatMap(({ failures }) => failures),
       resting: [...rests].filter(([, { until }]) => until > now).map(([host]) => host)
     }

@@ -20,6 +20,7 @@ export const layer = (client: Client, taskQueue: string): Layer.Layer<PushQueue>
     return PushQueue.of({
       records: (target) =>
         call(() => client.withDeadline(Date.now() + queryDeadlineMs, () => deploys.history(target))),
-      submit: (target, push) => call(() => deploys.submit(target, push))
+      submit: (target, push) => call(() => deploys.submit(target, push)),
+      remove: (target) => call(() => deploys.beginDeletion(target))
     })
   })
