@@ -87,6 +87,7 @@ const killedOnce = async (shared: Shared, address: string, client: Client, { mom
     assert.strictEqual(list("configmap", "web", "-o", "jsonpath={.data}").split("deployedAt").length - 1, 1)
     assert.strictEqual(await runningBuilds(verdict.receipt), 0)
     await deploys.deleteService(target)
+    assert.deepStrictEqual(await tagsOf(project, "web"), [])
     await deploys.deleteProject(target.owner)
     assert.isFalse(project.exists)
   } catch (error) {

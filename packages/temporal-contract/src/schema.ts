@@ -4,6 +4,7 @@
  */
 import { DomainError } from "@mcpdeploy/core/DomainManager"
 import { DeployError } from "@mcpdeploy/core/pipeline/DeployError"
+import { RemovalUnfinished } from "@mcpdeploy/core/pipeline/Removal"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { EncodedError, Failure } from "./failure.ts"
@@ -46,6 +47,7 @@ export class Cancelled extends Schema.TaggedError<Cancelled>()("Cancelled", {}) 
 export const PlaneError = Schema.Union([
   ...DeployError.members,
   ...DomainError.members,
+  RemovalUnfinished,
   StepLost,
   Unexpected,
   InvalidInput,

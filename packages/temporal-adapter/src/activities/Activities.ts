@@ -3,9 +3,13 @@ import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import { DomainManager, DomainName, DomainStatus } from "@mcpdeploy/core/DomainManager"
 import { Generation } from "@mcpdeploy/core/domain/DeployRequest"
 import { Owner, ServiceTarget } from "@mcpdeploy/core/domain/Identity"
+import { GitMirror } from "@mcpdeploy/core/GitMirror"
 import { DeploySteps } from "@mcpdeploy/core/pipeline/DeploySteps"
+import { removeService } from "@mcpdeploy/core/pipeline/Removal"
 import { rollback } from "@mcpdeploy/core/pipeline/Rollback"
 import * as Steps from "@mcpdeploy/core/pipeline/Steps"
+import type { Registry } from "@mcpdeploy/core/Registry"
+import type { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
 import { type Activities, contractVersion } from "@mcpdeploy/temporal-contract/contract"
 import * as Effect from "effect/Effect"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
@@ -14,7 +18,7 @@ import { activityOn } from "./Activity.ts"
 import type { StepMetrics } from "./StepMetrics.ts"
 
 /** What the activities need of a region. */
-export type ActivityServices = ClusterApplier | DeploySteps | DomainManager
+export type ActivityServices = ClusterApplier | DeploySteps | DomainManager | Registry | ServiceCatalog
 
 /** An input of a newer contract is refused rather than misread. */
 const version = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: contractVersion }))
@@ -28,23 +32,24 @@ const DeleteServiceInput = Schema.Struct({ version, target: ServiceTarget })
 const DeleteProjectInput = Schema.Struct({ version, owner: Owner })
 const DomainInput = Schema.Struct({ version, target: ServiceTarget, host: DomainName })
 
-/** Gives up the hosts of a project, or of one of its services: held by nobody, they could be used by nobody else. */
-const releaseDomains = Effect.fnUntraced(function* (owner: Owner, service?: ServiceTarget) {
+/** Gives up the hosts of a project: held by nobody, they could be used by nobody else. */
+const releaseDomains = Effect.fnUntraced(function* (owner: Owner) {
   const domains = yield* DomainManager
-  const held = yield* domains.list(owner)
-  yield* Effect.forEach(
-    held.filter(({ target }) => service === undefined || target.key === service.key),
-    ({ host, target }) => domains.remove(target, host),
-    { concurrency: 4, discard: true }
-  )
+  yield* Effect.forEach(yield* domains.list(owner), ({ host, target }) => domains.remove(target, host), {
+    concurrency: 4,
+    discard: true
+  })
 })
 
-/** Its hosts go first: what leads users to it. Once more after it: an `add` that was under way may have claimed one. */
+/** Its mirror stays: it is the region's, and removed by who added it. */
 const deleteService = Effect.fnUntraced(function* ({ target }: typeof DeleteServiceInput.Type) {
-  const cluster = yield* ClusterApplier
-  yield* releaseDomains(target.owner, target)
-  yield* cluster.delete(target)
-  yield* releaseDomains(target.owner, target)
+  yield* removeService(target).pipe(
+    Effect.provide(GitMirror.none),
+    Effect.catchTag(
+      ["MirrorConflict", "MirrorNotFound", "MirrorRefused", "MirrorUnavailable"],
+      (impossible) => Effect.die(impossible)
+    )
+  )
 })
 
 /** A project with services is refused, and keeps their hosts. */
