@@ -3,21 +3,10 @@ import { assert, describe, it } from "@effect/vitest"
 import { ImageDigest, RegistryName } from "@mcpdeploy/core/domain/Image"
 import { ImageNotFound, Registry, RegistryError } from "@mcpdeploy/core/Registry"
 import { combine, type RegionPart } from "@mcpdeploy/core/region/RegionInfrastructure"
-import type { Check } from "@mcpdeploy/provider-conformance/Check"
 import { regionInfrastructureChecks } from "@mcpdeploy/provider-conformance/RegionInfrastructureChecks"
 import { registryChecks } from "@mcpdeploy/provider-conformance/RegistryChecks"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
-
-const brokenOf = Effect.fnUntraced(function* <R>(
-  checks: ReadonlyArray<Check<R>>,
-  provide: <A, E>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E>
-) {
-  const broken: Array<string> = []
-  for (const { promise, run } of checks)
-    if (Exit.isFailure(yield* Effect.exit(provide(run)))) broken.push(promise)
-  return broken
-})
+import { brokenOf } from "./support/BrokenOf.ts"
 
 /** What a vendor in memory does wrong. */
 interface Faults {
