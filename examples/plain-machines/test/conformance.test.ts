@@ -1,5 +1,5 @@
 /** The provider of plain machines keeps every promise of RegionInfrastructure, and the command line takes it from a file. */
-import { execFile } from "node:child_process"
+import { execFile, execFileSync, spawnSync } from "node:child_process"
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -84,5 +84,18 @@ describe("the command line", () => {
       assert.match((yield* region("verify")).stdout, /region r1 is as its directory says/)
       assert.match(readFileSync(join(folder, "haproxy.cfg"), "utf8"), /server run-2 10\.0\.0\.12:443 check/)
     }).pipe(Effect.scoped)
+  )
+})
+
+const hasHaproxy = spawnSync("haproxy", ["-v"]).status === 0
+describe("the load balancer's file", () => {
+  it.live.skipIf(!hasHaproxy)(
+    `is one that HAProxy takes${hasHaproxy ? "" : " (SKIPPED: there is no haproxy; apt-get install haproxy)"}`,
+    () =>
+      Effect.gen(function* () {
+        const { folder, region } = yield* world
+        yield* region.apply(new Set())
+        execFileSync("haproxy", ["-c", "-f", join(folder, "haproxy.cfg")], { stdio: "pipe" })
+      }).pipe(Effect.scoped)
   )
 })

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { OtlpReceiver } from "@mcpdeploy/core/testing/OtlpReceiver"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
 import { headersFor, pushBody, secretOf } from "./support/TestServer.ts"
 import { ServerProcess } from "./support/ServerProcess.ts"
@@ -109,5 +110,26 @@ describe("deployer-server", () => {
     assert.deepStrictEqual([sent.status, sent.headers.get("retry-after")], [503, "5"])
     assert.strictEqual(await server.stop(), 0, server.stderr)
     for (const text of [server.stdout, server.stderr]) assert.notInclude(text, secret)
+  })
+
+  it("tells a collector what it did, and no secret", async () => {
+    using collector = await OtlpReceiver.start()
+    using server = new ServerProcess(
+      environment({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url, OTEL_EXPORTER_OTLP_PROTOCOL: "http/json" })
+    )
+    const url = `http://127.0.0.1:${await server.port()}`
+    const body = pushBody()
+    const headers = headersFor("github", body, secretOf("github", "acme/web", secret))
+    assert.strictEqual((await fetch(`${url}/webhooks/github`, { method: "POST", headers, body })).status, 503)
+    assert.strictEqual(await server.stop(), 0, server.stderr)
+    assert.deepStrictEqual(collector.violations, [])
+    assert.deepStrictEqual([...collector.services], ["deployer-server"])
+    assert.isNotEmpty(collector.spans)
+    assert.isNotEmpty(collector.logs)
+    assert.isTrue(
+      [...collector.metrics].some((name) => name.startsWith("mcpdeploy_webhook")),
+      [...collector.metrics].join()
+    )
+    assert.notInclude(collector.raw, secret)
   })
 })
