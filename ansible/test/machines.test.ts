@@ -101,8 +101,9 @@ describe.skipIf(needs !== "")(`The roles of every node ${needs}`, () => {
       })
     )
 
-    it.effect(
-      "a ruleset that locks Ansible out is taken back, and the last one stays for the next start",
+    // It waits for Ansible to give up: most of a minute.
+    it.effect.skipIf(!isFull)(
+      `a ruleset that locks Ansible out is taken back, and the last one stays for the next start${isFull ? "" : " (SKIPPED: only with MCPDEPLOY_TEST_FULL=1)"}`,
       () =>
         Effect.gen(function* () {
           const { playbook, ssh } = yield* Bench
