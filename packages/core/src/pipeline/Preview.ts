@@ -71,6 +71,10 @@ export const previewRequest = (
   })
 }
 
+/** It is a preview, and its time is over at `now` (milliseconds since the epoch). */
+export const isExpired = ({ preview }: DeployRequest, now: number): boolean =>
+  preview?.expiresAt !== undefined && preview.expiresAt <= now
+
 const removeAll = Effect.fnUntraced(function* (requests: ReadonlyArray<DeployRequest>) {
   return yield* Effect.forEach(
     requests,
@@ -96,7 +100,5 @@ export const removeExpiredPreviews = Effect.fn("removeExpiredPreviews")(function
   const catalog = yield* ServiceCatalog
   const now = yield* Clock.currentTimeMillis
   const requests = yield* catalog.all
-  return yield* removeAll(
-    requests.filter(({ preview }) => preview?.expiresAt !== undefined && preview.expiresAt <= now)
-  )
+  return yield* removeAll(requests.filter((request) => isExpired(request, now)))
 })

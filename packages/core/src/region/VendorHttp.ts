@@ -4,6 +4,15 @@ import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import { type Dispatcher, request } from "undici"
 
+/** Whether a secret may be sent there: over TLS, or to this machine itself, where tests have their doubles. */
+export const mayCarrySecrets = (url: string): boolean => {
+  const { hostname, protocol } = URL.parse(url) ?? {}
+  return (
+    protocol === "https:" ||
+    (protocol === "http:" && ["127.0.0.1", "[::1]", "localhost"].includes(hostname ?? ""))
+  )
+}
+
 export interface VendorRequest {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
   readonly url: URL

@@ -1,4 +1,5 @@
 /** HetznerApi: the calls of Hetzner's Cloud API that a region needs. What begins an action returns when it has ended. */
+import { mayCarrySecrets } from "@mcpdeploy/core/region/VendorHttp"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -66,20 +67,12 @@ export class HetznerApi extends Context.Service<
 
 export const hetznerBaseUrl = "https://api.hetzner.cloud/v1"
 
-const isAllowed = (url: string): boolean => {
-  const { hostname, protocol } = URL.parse(url) ?? {}
-  return (
-    protocol === "https:" ||
-    (protocol === "http:" && ["127.0.0.1", "[::1]", "localhost"].includes(hostname ?? ""))
-  )
-}
-
 export const layer = (options: HetznerApiOptions): Layer.Layer<HetznerApi, HetznerReason> =>
   Layer.effect(
     HetznerApi,
     Effect.gen(function* () {
       const { baseUrl = hetznerBaseUrl } = options
-      if (!isAllowed(baseUrl))
+      if (!mayCarrySecrets(baseUrl))
         return yield* new HetznerMalformed({
           operation: "connect",
           detail: `${baseUrl} is no https URL, and the token is not sent in the clear`,

@@ -10,7 +10,8 @@ import {
   HetznerActionFailed,
   HetznerMalformed,
   type HetznerReason,
-  HetznerUnavailable
+  HetznerUnavailable,
+  wasNotDone
 } from "./HetznerReason.ts"
 import { Action } from "./Resources.ts"
 
@@ -90,15 +91,8 @@ const once = Effect.fnUntraced(function* <A, I>(
 })
 
 /** A POST that may have been carried out is not sent again: who sends it looks first whether it was. */
-const mayRepeat = (method: Call["method"], reason: HetznerReason): boolean => {
-  if (!reason.retryable) return false
-  if (method !== "POST") return true
-  return (
-    reason._tag === "HetznerThrottled" ||
-    reason._tag === "HetznerBusy" ||
-    (reason._tag === "HetznerUnavailable" && !reason.maybeDone)
-  )
-}
+const mayRepeat = (method: Call["method"], reason: HetznerReason): boolean =>
+  method === "POST" ? wasNotDone(reason) : reason.retryable
 
 const retriesOf = (options: ClientOptions, method: Call["method"]): Retries<HetznerReason> => ({
   times: options.retries,

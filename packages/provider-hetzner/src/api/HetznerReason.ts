@@ -108,6 +108,12 @@ export class HetznerMalformed extends Schema.TaggedError<HetznerMalformed>()("He
   }
 }
 
+/** Nothing was done, and another attempt can help: what is no read may be sent again. */
+export const wasNotDone = (reason: HetznerReason): boolean =>
+  reason._tag === "HetznerThrottled" ||
+  reason._tag === "HetznerBusy" ||
+  (reason._tag === "HetznerUnavailable" && !reason.maybeDone)
+
 export type HetznerReason =
   | HetznerUnauthorized
   | HetznerThrottled

@@ -2,14 +2,14 @@
  * RobotApi: what a region needs of Hetzner's webservice for dedicated servers. https://robot.hetzner.com/doc/webservice/en.html
  * Requests are forms, answers JSON; a login that is wrong is never tried again.
  */
-import { type Retries, sendOnce, withRetries } from "@mcpdeploy/core/region/VendorHttp"
+import { mayCarrySecrets, type Retries, sendOnce, withRetries } from "@mcpdeploy/core/region/VendorHttp"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { Agent } from "undici"
-import { HetznerMalformed, type HetznerReason, HetznerUnavailable } from "../api/HetznerReason.ts"
+import { HetznerMalformed, type HetznerReason, HetznerUnavailable, wasNotDone } from "../api/HetznerReason.ts"
 import { reasonOf } from "./RobotFailure.ts"
 
 const Status = Schema.Literals(["ready", "in process", "failed"])
@@ -125,26 +125,16 @@ const ruleFields = (list: "input" | "output", rules: ReadonlyArray<RobotRule>) =
     )
   )
 
-const isLoopback = (url: string): boolean =>
-  ["127.0.0.1", "[::1]", "localhost"].includes(URL.parse(url)?.hostname ?? "")
-
 /** A request that may have been carried out is not sent again where a second one would do more: who sends it looks first. */
-const mayRepeat = (method: RobotCall["method"], reason: HetznerReason): boolean => {
-  if (!reason.retryable) return false
-  if (method === "GET") return true
-  return (
-    reason._tag === "HetznerThrottled" ||
-    reason._tag === "HetznerBusy" ||
-    (reason._tag === "HetznerUnavailable" && !reason.maybeDone)
-  )
-}
+const mayRepeat = (method: RobotCall["method"], reason: HetznerReason): boolean =>
+  method === "GET" ? reason.retryable : wasNotDone(reason)
 
 export const layer = (options: RobotApiOptions): Layer.Layer<RobotApi, HetznerReason> =>
   Layer.effect(
     RobotApi,
     Effect.gen(function* () {
       const { backoffSeconds = 2, baseUrl = robotBaseUrl, retries = 6, timeoutSeconds = 30 } = options
-      if (!baseUrl.startsWith("https://") && !isLoopback(baseUrl))
+      if (!mayCarrySecrets(baseUrl))
         return yield* new HetznerMalformed({
           operation: "connect",
           detail: `${baseUrl} is no https URL, and the password is not sent in the clear`,

@@ -11,6 +11,7 @@ import { DeployRequest, Generation } from "@mcpdeploy/core/domain/DeployRequest"
 import type { Receipt } from "@mcpdeploy/core/domain/Receipt"
 import type { CommitSha, GitRepository } from "@mcpdeploy/core/domain/Source"
 import { GitSource } from "@mcpdeploy/core/GitSource"
+import { isExpired } from "@mcpdeploy/core/pipeline/Preview"
 import { filterPush } from "@mcpdeploy/core/pipeline/PushFilter"
 import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
 import { contractVersion, type Push } from "@mcpdeploy/temporal-contract/contract"
@@ -220,8 +221,7 @@ const make = Effect.fnUntraced(function* ({
   const reconcile = Effect.gen(function* () {
     const all = (yield* catalog.all).filter(({ owner }) => users === undefined || users.has(owner.user))
     const begun = yield* Clock.currentTimeMillis
-    const isOver = ({ preview }: DeployRequest) =>
-      preview?.expiresAt !== undefined && preview.expiresAt <= begun
+    const isOver = (request: DeployRequest) => isExpired(request, begun)
     const over = yield* Effect.forEach(all.filter(isOver), remove)
     const requests = all.filter(
       (request) =>
