@@ -40,6 +40,68 @@ const service = Effect.acquireRelease(
 
 describe.skipIf(!isReady)(titled("a domain in a region with certificates", isReady, variable), () => {
   layer(regionLayer, { excludeTestServices: true, timeout: "60 seconds" })("with a cluster", (it) => {
+    it.effect("whose DNS is wrong in any of 12 ways is told which, and no certificate is ordered", () =>
+      Effect.gen(function* () {
+        const domains = yield* DomainManager
+        const target = yield* service
+        yield* deployPage(target, "never seen")
+        const zone = `wrong-${run}.com`
+        const right = `IN CNAME ${region?.acme.cnameTarget}.`
+        yield* publish(
+          zone,
+          [
+            "@ IN A 203.0.113.9",
+            'text IN TXT "exists"',
+            "other IN A 203.0.113.9",
+            `elsewhere IN CNAME other.${zone}.`,
+            `dangling IN CNAME gone.${zone}.`,
+            `loop IN CNAME round.${zone}.`,
+            `round IN CNAME loop.${zone}.`,
+            "wrong IN A 203.0.113.9",
+            "proxied IN A 104.16.1.1",
+            `www.caa ${right}`,
+            'caa IN CAA 0 issue "ca.example.net"',
+            `www.none ${right}`,
+            'none IN CAA 0 issue ";"',
+            `www.dns01 ${right}`,
+            'dns01 IN CAA 0 issue "letsencrypt.org; validationmethods=dns-01"',
+            `www.strange ${right}`,
+            'strange IN CAA 128 tbs "Unknown"'
+          ].join("\n")
+        )
+        const expected = {
+          [`absent.${zone}`]: "NoSuchName",
+          [`text.${zone}`]: "NoAddress",
+          [`elsewhere.${zone}`]: "WrongAlias",
+          [`dangling.${zone}`]: "DanglingAlias",
+          [`loop.${zone}`]: "AliasLoop",
+          [`wrong.${zone}`]: "WrongAddress",
+          [zone]: "WrongAddress",
+          [`proxied.${zone}`]: "Proxied",
+          [`www.caa.${zone}`]: "CaaForbids",
+          [`www.none.${zone}`]: "CaaForbids",
+          [`www.dns01.${zone}`]: "CaaForbids",
+          [`www.strange.${zone}`]: "CaaForbids"
+        }
+        const found = yield* Effect.forEach(Object.keys(expected), (name) =>
+          Effect.flip(domains.add(target, DomainName.make(name))).pipe(
+            Effect.map((error) => [name, error._tag === "DnsNotReady" ? error.problem : error.message])
+          )
+        )
+        assert.deepStrictEqual(Object.fromEntries(found), expected)
+        const api = yield* connectApi
+        for (const kind of [kinds.Certificate, kinds.CertificateRequest, kinds.Order, kinds.Challenge])
+          assert.lengthOf((yield* api.list({ kind, namespace: target.namespace, name: "" })).items, 0)
+        yield* Effect.forEach(
+          Object.keys(expected),
+          (name) => domains.remove(target, DomainName.make(name)),
+          {
+            discard: true
+          }
+        )
+      })
+    )
+
     it.effect(
       "is served with a verified certificate, removed, and then needs a proof from others",
       () =>
