@@ -9,7 +9,7 @@ import * as Schema from "effect/Schema"
 import type * as Stream from "effect/Stream"
 import { BuildFailureReason } from "./BuildFailure.ts"
 import type { UserId } from "./domain/Identity.ts"
-import { ImageDigest, type ImageRef } from "./domain/Image.ts"
+import { ImageDigest, type ImageRef, type PlatformImage } from "./domain/Image.ts"
 import type { RepositoryPath } from "./domain/Source.ts"
 
 export class ImageBuilderError extends Schema.TaggedError<ImageBuilderError>()("ImageBuilderError", {
@@ -28,7 +28,7 @@ export interface BuildRequest {
   /** Whose build it is: builders are shared fairly between tenants. */
   readonly tenant: UserId
   /** Names the result: repository and, for the cache, the tenant's own service. */
-  readonly image: ImageRef
+  readonly image: ImageRef | PlatformImage
   /** Absolute path of the folder that is the build's context: the checkout's root directory. */
   readonly context: string
   readonly dockerfile: RepositoryPath

@@ -44,7 +44,7 @@ const memory = (faults: Faults) => {
     const unreachable = (detail: string) => failed(new BuilderUnreachable({ address: "memory", detail }))
     if (!existsSync(join(context, "Dockerfile")))
       return yield* failed(new DockerfileNotFound({ dockerfile: "Dockerfile" }))
-    if (faults.refusesLongNames === true && image.service.length > 60)
+    if (faults.refusesLongNames === true && (image.repository.split("/").at(-1) ?? "").length > 60)
       return yield* unreachable("the name is long")
     if (locked.has(buildKey) || (faults.buildsOneAtOnce === true && running.has(buildKey)))
       return yield* unreachable("it is being built")

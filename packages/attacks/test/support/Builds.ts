@@ -31,7 +31,11 @@ export const imageOf = (target: ServiceTarget) =>
     commit: CommitSha.make(randomBytes(20).toString("hex"))
   })
 
-const requestOf = (target: ServiceTarget, context: string, attempt: Attempt): BuildRequest => ({
+const requestOf = (
+  target: ServiceTarget,
+  context: string,
+  attempt: Attempt
+): BuildRequest & { readonly image: ImageRef } => ({
   tenant: target.owner.user,
   image: imageOf(target),
   context,

@@ -6,7 +6,7 @@ import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import { Argument, Command, Flag } from "effect/cli"
 import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
-import { readRegion, RegionName } from "@mcpdeploy/core/region/Region"
+import { readRegion, RegionName, variablesFile } from "@mcpdeploy/core/region/Region"
 import {
   nameOf,
   RegionApplied,
@@ -17,7 +17,7 @@ import {
 import { CommandFailed, exitCodes } from "../ExitCode.ts"
 import { printable } from "../Printable.ts"
 import { CheckedStep, checklist } from "../region/Checklist.ts"
-import { newRegionFiles } from "../region/NewRegion.ts"
+import { likewise, newRegionFiles, versionsOf } from "../region/NewRegion.ts"
 import { directoryOf, infrastructureOf } from "../region/Providers.ts"
 import { readState } from "../region/ReadState.ts"
 import { orFail, print, usage } from "./Root.ts"
@@ -176,7 +176,7 @@ const layOut = Command.make(
       Flag.withDefault("ml.ink")
     ),
     like: Flag.String("like").pipe(
-      Flag.withDescription("The region whose Kubernetes manifests are copied"),
+      Flag.withDescription("The region whose manifests, versions and group variables are copied"),
       Flag.withDefault("eu-central-1")
     )
   },
@@ -187,8 +187,13 @@ const layOut = Command.make(
     const directory = path.join(from, made)
     if (yield* usage(fs.exists(directory)))
       return yield* new CommandFailed({ exitCode: exitCodes.usage, detail: `${directory} is there already` })
-    const manifests = path.join(from, like, "k8s")
-    const files = newRegionFiles({ name: made, domain: yield* usage(decodeDomain(domain)), provider })
+    const versions = versionsOf(yield* usage(fs.readFileString(path.join(from, like, variablesFile))))
+    const files = newRegionFiles({
+      name: made,
+      domain: yield* usage(decodeDomain(domain)),
+      provider,
+      versions
+    })
     // Made beside, then renamed: the directory is there whole or not at all.
     const unfinished = yield* usage(fs.makeTempDirectoryScoped({ directory: from, prefix: `.${made}-` }))
     const whole = path.join(unfinished, made)
@@ -197,7 +202,7 @@ const layOut = Command.make(
       yield* usage(fs.makeDirectory(path.dirname(target), { recursive: true }))
       yield* usage(fs.writeFileString(target, content))
     }
-    yield* usage(fs.copy(manifests, path.join(whole, "k8s")))
+    for (const part of likewise) yield* usage(fs.copy(path.join(from, like, part), path.join(whole, part)))
     yield* usage(fs.rename(whole, directory))
     yield* print(`${directory} is laid out; next: mcpdeploy region check ${made}`, {
       region: made,

@@ -1,14 +1,21 @@
-/** `mcpdeploy registry`: what the registry's disk is used for, and removing what nothing needs. Runs where the disk is. */
+/** `mcpdeploy registry`: what its disk is used for, removing what nothing needs (where the disk is), and the platform's own images. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
-import { Command, Flag } from "effect/cli"
+import { Argument, Command, Flag } from "effect/cli"
+import { DeployEvents } from "@mcpdeploy/core/domain/DeployEvent"
+import { ServiceName } from "@mcpdeploy/core/domain/Identity"
+import { ImageTag, internalRegistry, PlatformImage } from "@mcpdeploy/core/domain/Image"
+import { GitRef, RepositoryUrl } from "@mcpdeploy/core/domain/Source"
+import { publishPlatformImage } from "@mcpdeploy/core/pipeline/PublishPlatformImage"
 import { collect } from "@mcpdeploy/core/gc/GarbageCollection"
 import { RegistryStorage } from "@mcpdeploy/core/gc/RegistryStorage"
 import { type RegistryUsage, usageOf } from "@mcpdeploy/core/gc/Usage"
 import { CommandFailed, exitCodes } from "../ExitCode.ts"
-import { operationsLayer } from "../Region.ts"
-import { orFail, print, usage as usageError } from "./Root.ts"
+import { makeShow } from "../Progress.ts"
+import { operationsLayer, pipelineLayer } from "../Region.ts"
+import { formatOf, terminal } from "../Terminal.ts"
+import { orFail, print, root, usage as usageError } from "./Root.ts"
 
 const storage = Flag.String("storage").pipe(
   Flag.withDescription("The registry's rootdirectory on this machine"),
@@ -117,7 +124,51 @@ const usage = Command.make(
   Command.provide(operationsLayer)
 )
 
+const publish = Command.make(
+  "publish",
+  {
+    component: Argument.String("component").pipe(
+      Argument.withDescription("The image's name: deployer becomes mcpdeploy/deployer"),
+      Argument.withSchema(ServiceName)
+    ),
+    repository: Flag.String("repository").pipe(
+      Flag.withDescription("URL of the platform's Git repository, with the Dockerfile at its root"),
+      Flag.withSchema(RepositoryUrl)
+    ),
+    ref: Flag.String("ref").pipe(
+      Flag.withDescription("Branch, tag or commit"),
+      Flag.withDefault("HEAD"),
+      Flag.withSchema(GitRef)
+    ),
+    tag: Flag.String("tag").pipe(
+      Flag.withDescription("What the manifests say, such as 0.1.0"),
+      Flag.withSchema(ImageTag)
+    ),
+    timeout: Flag.Int("timeout").pipe(
+      Flag.withDescription("Seconds that the build may take"),
+      Flag.withDefault(1800)
+    )
+  },
+  Effect.fn("registry.publish")(function* ({ component, ref, repository, tag, timeout }) {
+    const image = new PlatformImage({ registry: internalRegistry, component, tag })
+    const { json, verbose } = yield* root
+    const show = yield* makeShow(terminal, formatOf(json), verbose)
+    const published = yield* orFail(
+      publishPlatformImage({ image, repository: { url: repository }, ref, timeoutSeconds: timeout }).pipe(
+        Effect.provideService(DeployEvents, (event) => show(component, event))
+      )
+    )
+    yield* print(`${image} is ${published.digest}, of commit ${published.commit}`, {
+      image: String(image),
+      ...published
+    })
+  }, Effect.scoped)
+).pipe(
+  Command.withDescription("Build an image of the platform itself from a Git commit, and publish it"),
+  Command.provide(pipelineLayer)
+)
+
 export const registry = Command.make("registry").pipe(
-  Command.withDescription("The registry's disk"),
-  Command.withSubcommands([gc, usage])
+  Command.withDescription("The registry's disk, and the platform's own images"),
+  Command.withSubcommands([gc, usage, publish])
 )

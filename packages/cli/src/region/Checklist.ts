@@ -1,7 +1,8 @@
 /** Checklist: the nine steps of adding a region, each done, missing, or for a person to do. Pure. */
-import type { Region } from "@mcpdeploy/core/region/Region"
+import { type Region, variablesFile } from "@mcpdeploy/core/region/Region"
 import type { RegionArea, RegionPlan } from "@mcpdeploy/core/region/RegionInfrastructure"
 import { nameOf } from "@mcpdeploy/core/region/RegionInfrastructure"
+import type { RegionFile } from "@mcpdeploy/provider-k3s/RegionFile"
 import * as Schema from "effect/Schema"
 
 /** `person`: no provider of the region can do or see it. */
@@ -26,6 +27,8 @@ export interface RegionState {
   readonly region: Region | string
   /** Files of the directory, relative to it. */
   readonly files: ReadonlySet<string>
+  /** Why `region.json` is none, or what it says. */
+  readonly processes: RegionFile | string
   readonly readme: string
   /** Hosts that `known_hosts` has a key of. */
   readonly knownHosts: ReadonlySet<string>
@@ -54,27 +57,62 @@ const person = (title: string, detail: string, todo: string): Step => ({
 
 const agnosticRoles = ["base", "ssh", "firewall", "private_network", "k3s_server", "k3s_agent", "gvisor"]
 const sections = ["Machines", "Network", "Topology", "Decisions"]
-const manifests = ["k8s/admission.yaml", "k8s/clusterissuer.yaml", "k8s/wildcard.yaml", "k8s/coredns.yaml"]
+const manifests = ["k8s/admission.yaml", "k8s/clusterissuer.yaml", "k8s/wildcard.yaml"]
 
 const list = (all: ReadonlyArray<string>): string => all.join(", ")
 
-const directoryStep = ({ files, knownHosts, name, region }: RegionState): Step => {
+type Problem = readonly [detail: string, todo: string]
+
+/** The inventory is the one list: what the processes' file says again has to be the same. */
+const contradictions = (region: Region, processes: RegionFile | string): ReadonlyArray<Problem> => {
+  if (typeof processes === "string") return [[`region.json: ${processes}`, "correct it"]]
+  const { address } = processes.buildkit
+  const builders = region.nodes.filter(({ pool }) => pool === "build_pool")
+  const { platformDomain } = processes.cluster
+  const correct = "correct region.json"
+  return [
+    ...(platformDomain === region.domain
+      ? []
+      : [
+          [`region.json says the domain ${platformDomain}, the inventory ${region.domain}`, correct] as const
+        ]),
+    ...(builders.length === 0 || builders.some((node) => address.includes(`//${node.privateAddress}:`))
+      ? []
+      : [[`${address} of region.json is no build node's private address`, correct] as const])
+  ]
+}
+
+const directoryStep = ({ files, knownHosts, name, processes, region }: RegionState): Step => {
   const title = "Directory with inventory, manifests and known_hosts"
   if (typeof region === "string") {
     return missing(title, region, `correct it, or lay one out: mcpdeploy region new ${name}`)
   }
   const lacking = manifests.filter((file) => !files.has(file))
-  if (lacking.length > 0)
-    return missing(title, `there is no ${list(lacking)}`, "copy them from another region, and adapt them")
   const unknown = region.nodes.filter(({ address }) => !knownHosts.has(address))
-  if (unknown.length > 0) {
-    return missing(
-      title,
-      `known_hosts has no key of ${list(unknown.map((node) => node.name))}`,
-      `compare the fingerprints at the provider's console: ssh-keyscan -t ed25519 ${unknown.map(({ address }) => address).join(" ")} >> known_hosts`
-    )
-  }
-  return done(title, `${region.nodes.length} nodes`)
+  const problems: ReadonlyArray<Problem> = [
+    ...(lacking.length === 0
+      ? []
+      : [[`there is no ${list(lacking)}`, "copy them from another region, and adapt them"] as const]),
+    ...contradictions(region, processes),
+    ...(unknown.length === 0
+      ? []
+      : [
+          [
+            `known_hosts has no key of ${list(unknown.map((node) => node.name))}`,
+            `compare the fingerprints at the provider's console: ssh-keyscan -t ed25519 ${unknown.map(({ address }) => address).join(" ")} >> known_hosts`
+          ] as const
+        ]),
+    ...(region.sshKeys.length > 0
+      ? []
+      : [["region_ssh_keys is empty: nobody could reach the nodes", `fill it in: ${variablesFile}`] as const])
+  ]
+  return problems.length === 0
+    ? done(title, `${region.nodes.length} nodes`)
+    : missing(
+        title,
+        problems.map(([detail]) => detail).join("; "),
+        problems.map(([, todo]) => todo).join("; ")
+      )
 }
 
 const providerRolesStep = ({ providers, region, roles }: RegionState): Step => {

@@ -6,6 +6,8 @@ interface Layout {
   readonly name: RegionName
   readonly domain: string
   readonly provider: string
+  /** Lines `region_…_version: …` of the region that this one is like. */
+  readonly versions: ReadonlyArray<string>
 }
 
 const hetzner = `
@@ -39,9 +41,12 @@ ${layout.provider === "hetzner" ? "              hetzner_cloud: { server_type: c
           hosts: {}
 `
 
-const variables = ({ domain, name, provider }: Layout): string => `---
+const variables = ({ domain, name, provider, versions }: Layout): string => `---
 region_name: ${name}
 region_domain: ${domain}
+region_directory: "{{ inventory_dir }}/.."
+ansible_user: root
+ansible_ssh_common_args: -o UserKnownHostsFile={{ region_directory }}/known_hosts -o StrictHostKeyChecking=yes
 # Vendors, in the order in which they are applied: Cloudflare needs the load balancer's address.${provider === "hetzner" ? "\n# With dedicated servers: [hetzner-robot, hetzner, cloudflare]." : ""}
 region_providers: [${provider === "none" ? "" : `${provider}, `}cloudflare]
 ${
@@ -54,12 +59,47 @@ region_pod_ranges: [10.42.0.0/16, "fd00:42::/56"]
 region_service_ranges: [10.43.0.0/16, "fd00:43::/112"]
 # Who may reach SSH.
 region_admin_ranges: [192.0.2.0/24]
+# Public keys of administrators, as in ~/.ssh/id_ed25519.pub.
+region_ssh_keys: []
+# Of the Service deployer-server (k8s/deployer/server.yaml).
+region_webhook_address: 10.43.0.80
 ${provider === "hetzner" ? hetzner : ""}
 cloudflare:
   zone: ${domain}
   steering: "off"
   # With a second region: the host of custom domains is a load balancer too.
   customDomains: steered
+
+${versions.join("\n")}
+
+# restic's own: s3:https://host/bucket/path, sftp:user@host:/path
+region_backup_repository: s3:https://backups.example.com/mcpdeploy/${name}
+region_temporal_address: ${name}.example.com:7233
+region_temporal_namespace: default
+`
+
+const processes = ({ domain }: Layout): string => `{
+  "cluster": {
+    "platformDomain": "${domain}",
+    "domains": { "issuer": "letsencrypt-prod", "cnameTarget": "cname.${domain}", "loadBalancerAddresses": [] }
+  },
+  "buildkit": {
+    "address": "tcp://10.0.0.30:1234",
+    "tls": {
+      "ca": "/etc/mcpdeploy/files/buildkit-ca.crt",
+      "certificate": "/etc/mcpdeploy/files/buildkit.crt",
+      "key": "/etc/mcpdeploy/files/buildkit.key"
+    }
+  },
+  "registry": { "endpoint": "http://registry.internal:5000" },
+  "git": { "privateHosts": ["gitea.internal:3000"] },
+  "gitea": {
+    "url": "http://gitea.internal:3000",
+    "token": "env:GITEA_TOKEN",
+    "webhookUrl": "http://deployer-server.internal:8080/webhooks/gitea",
+    "webhookSecret": "env:GITEA_WEBHOOK_SECRET"
+  }
+}
 `
 
 const readme = ({ name }: Layout): string => `# ${name}
@@ -73,10 +113,23 @@ const readme = ({ name }: Layout): string => `# ${name}
 ## Decisions
 `
 
-/** Path in the new directory, and text. `k8s/` comes from a region that is there. */
+/** What a new region has from the one that it is like, unchanged. */
+export const likewise = [
+  "k8s",
+  "inventory/group_vars/build_pool.yml",
+  "inventory/group_vars/ops.yml",
+  "inventory/group_vars/vault.example.yml"
+]
+
+/** The versions that a region's variables name. */
+export const versionsOf = (variablesText: string): ReadonlyArray<string> =>
+  variablesText.split("\n").filter((line) => /^region_\w+_version: /.test(line))
+
+/** Path in the new directory, and text; {@link likewise} has the rest. */
 export const newRegionFiles = (layout: Layout): ReadonlyArray<readonly [path: string, text: string]> => [
   [hostsFile, hosts(layout)],
   [variablesFile, variables(layout)],
+  ["region.json", processes(layout)],
   [
     "known_hosts",
     "# ssh-keyscan's lines, once their fingerprints were compared at the provider's console.\n"

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
 import { readRegion } from "@mcpdeploy/core/region/Region"
+import { decodeRegionFile } from "@mcpdeploy/provider-k3s/RegionFile"
 import type { RegionState } from "./Checklist.ts"
 import { infrastructureOf, loadProviders } from "./Providers.ts"
 
@@ -32,6 +33,9 @@ export const readState = Effect.fn("readState")(function* (
     name: path.basename(directory),
     region,
     files: new Set(yield* entries(directory, true)),
+    processes: yield* decodeRegionFile(yield* text("region.json")).pipe(
+      Effect.catch(({ message }) => Effect.succeed(message))
+    ),
     readme: yield* text("README.md"),
     knownHosts: hostsOf(yield* text("known_hosts")),
     roles: new Set(yield* entries(path.join(ansible, "roles")))

@@ -3,7 +3,6 @@ import type { MessageInitShape } from "@bufbuild/protobuf"
 import * as Effect from "effect/Effect"
 import { createHash, randomBytes } from "node:crypto"
 import { BuildArgReserved } from "../BuildFailure.ts"
-import type { ImageRef } from "../domain/Image.ts"
 import type { BuildRequest } from "../ImageBuilder.ts"
 import type { SolveRequestSchema } from "./gen/buildkit_pb.ts"
 
@@ -59,7 +58,7 @@ const hostnameOf = (tenant: string): string => createHash("sha256").update(tenan
  * any URL. An `ADD https://…` is refused where its text shows that it leads to the platform; a name or a redirection can
  * hide that, so the daemon's own network must not lead there either (README, "Fencing the daemon").
  */
-const sourcePolicy = (image: ImageRef) => {
+const sourcePolicy = (image: BuildRequest["image"]) => {
   const rule = (action: number, identifier: string) => ({
     action,
     selector: { identifier, matchType: regex }

@@ -45,3 +45,35 @@ export class ImageRef extends Schema.Class<ImageRef>("mcpdeploy/core/ImageRef")(
     return `${this.name}@${digest}`
   }
 }
+
+/** A tag (OCI distribution spec 1.1, "Pulling manifests"). */
+export const ImageTag = Schema.String.pipe(
+  Schema.check(
+    Schema.isPattern(/^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/, {
+      expected: "at most 128 letters, digits, dots, hyphens and underscores"
+    })
+  ),
+  Schema.brand("ImageTag")
+)
+export type ImageTag = typeof ImageTag.Type
+
+/** An image of the platform's own, beside all customers': `{registry}/mcpdeploy/{component}:{tag}`. */
+export class PlatformImage extends Schema.Class<PlatformImage>("mcpdeploy/core/PlatformImage")({
+  registry: RegistryName,
+  component: ServiceName,
+  tag: ImageTag
+}) {
+  get namespace(): string {
+    return "mcpdeploy"
+  }
+  get repository(): string {
+    return `${this.namespace}/${this.component}`
+  }
+  /** Name without tag. */
+  get name(): string {
+    return `${this.registry}/${this.repository}`
+  }
+  override toString(): string {
+    return `${this.name}:${this.tag}`
+  }
+}

@@ -12,20 +12,21 @@ import type * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { type Applied, ClusterApplier, restoredWorkload, type Workload } from "../ClusterApplier.ts"
 import { buildKey } from "../domain/BuildKey.ts"
-import { type DeployStep, emit } from "../domain/DeployEvent.ts"
+import { emit } from "../domain/DeployEvent.ts"
 import type { DeployRequest } from "../domain/DeployRequest.ts"
 import { type ImageDigest, ImageRef, type RegistryName } from "../domain/Image.ts"
 import { Receipt } from "../domain/Receipt.ts"
 import { RepositoryPath } from "../domain/Source.ts"
 import { GitSource, resolveInside } from "../GitSource.ts"
-import { type BuildEvent, ImageBuilder } from "../ImageBuilder.ts"
+import { ImageBuilder } from "../ImageBuilder.ts"
 import { Registry } from "../Registry.ts"
 import { SecretStore } from "../SecretStore.ts"
 import { ServiceCatalog } from "../ServiceCatalog.ts"
 import type { DeployError } from "./DeployError.ts"
 import { evidence } from "./Evidence.ts"
 import type * as Steps from "./Steps.ts"
-import { annotateStep, countBuild, countVertex, type StepSubject } from "./StepTelemetry.ts"
+import { bytes, reportBuild, reported, short } from "./StepReport.ts"
+import { countBuild } from "./StepTelemetry.ts"
 
 export interface DeployStepsConfig {
   /** The region's registry, as images name it. */
@@ -237,63 +238,3 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
 
   return DeploySteps.of({ clone, build, push, deploy, verify, restore })
 })
-
-const short = (digest: ImageDigest): string => digest.slice(0, "sha256:".length + 12)
-
-const bytes = (size: number): string =>
-  size < 1024
-    ? `${size} B`
-    : size < 1024 ** 2
-      ? `${(size / 1024).toFixed(1)} KiB`
-      : `${(size / 1024 ** 2).toFixed(1)} MiB`
-
-const reportBuild = (event: BuildEvent): Effect.Effect<void> => {
-  switch (event._tag) {
-    case "BuildVertex": {
-      const told =
-        event.state === "completed"
-          ? Effect.void
-          : emit({
-              _tag: "StepLog",
-              step: "build",
-              source: event.id,
-              line: `${event.state === "started" ? "=>" : `=> ${event.state.toUpperCase()}`} ${event.name}`
-            })
-      return Effect.andThen(countVertex(event.state), told)
-    }
-    case "BuildLog":
-      return emit({ _tag: "StepLog", step: "build", source: event.vertex, line: event.line })
-    case "BuildProgress":
-      return emit({
-        _tag: "StepProgress",
-        step: "build",
-        message: event.message,
-        ...(event.fraction === undefined ? {} : { fraction: event.fraction })
-      })
-    case "Built":
-      return Effect.void
-  }
-}
-
-/** Reports a step's begin and end, says on its span what it is about, and keeps only its output. */
-function reported(step: DeployStep) {
-  return <Output extends object, E extends { readonly message: string }>(
-    effect: Effect.Effect<{ readonly output: Output; readonly summary: string }, E>,
-    input: StepSubject
-  ): Effect.Effect<Output, E> =>
-    Effect.gen(function* () {
-      yield* annotateStep(input)
-      yield* emit({ _tag: "StepStarted", step })
-      const startedAt = yield* Clock.currentTimeMillis
-      const { output, summary } = yield* Effect.tapError(effect, (error) =>
-        Effect.flatMap(Clock.currentTimeMillis, (now) =>
-          emit({ _tag: "StepFailed", step, durationMs: now - startedAt, message: error.message })
-        )
-      )
-      const durationMs = (yield* Clock.currentTimeMillis) - startedAt
-      const subject: StepSubject = { ...input, ...output }
-      yield* annotateStep(subject)
-      yield* emit({ _tag: "StepFinished", step, durationMs, summary })
-      return output
-    })
-}

@@ -52,6 +52,15 @@ const HostsFile = Schema.Struct({
   })
 })
 
+/** A line of `~/.ssh/id_ed25519.pub` (sshd(8), "AUTHORIZED_KEYS FILE FORMAT", without options). */
+const SshPublicKey = Schema.String.pipe(
+  Schema.check(
+    Schema.isPattern(/^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\n]*)?$/, {
+      expected: "a public key: ssh-ed25519 AAAA… name"
+    })
+  )
+)
+
 const Variables = Schema.StructWithRest(
   Schema.Struct({
     region_name: RegionName,
@@ -64,7 +73,9 @@ const Variables = Schema.StructWithRest(
     region_pod_ranges: Schema.Array(IpRange),
     region_service_ranges: Schema.Array(IpRange),
     /** Who may reach SSH. */
-    region_admin_ranges: Schema.Array(IpRange)
+    region_admin_ranges: Schema.Array(IpRange),
+    /** Administrators' public keys. */
+    region_ssh_keys: Schema.optionalKey(Schema.Array(SshPublicKey))
   }),
   [Schema.Record(Schema.String, Schema.Json)]
 )
@@ -93,6 +104,8 @@ export interface Region {
   readonly podRanges: ReadonlyArray<IpRange>
   readonly serviceRanges: ReadonlyArray<IpRange>
   readonly adminRanges: ReadonlyArray<IpRange>
+  /** Administrators' public keys. */
+  readonly sshKeys: ReadonlyArray<string>
   /** What a provider wants to know of the region, under its own key. Missing: an error that says so. */
   readonly settings: <A, I>(key: string, schema: Schema.Codec<A, I>) => Effect.Effect<A, YamlFileInvalid>
 }
@@ -186,6 +199,7 @@ export const readRegion = Effect.fn("readRegion")(function* (directory: string) 
     podRanges: said.region_pod_ranges,
     serviceRanges: said.region_service_ranges,
     adminRanges: said.region_admin_ranges,
+    sshKeys: said.region_ssh_keys ?? [],
     settings: (key, schema) => variables.decode(schema, [key])
   } satisfies Region
 })

@@ -52,7 +52,10 @@ export const folder = (
     (root) => Effect.sync(() => fs.rmSync(root, { recursive: true, force: true }))
   )
 
-export const request = (context: string, more: Partial<BuildRequest> = {}): BuildRequest => ({
+export const request = (
+  context: string,
+  more: Partial<BuildRequest & { readonly image: ImageRef }> = {}
+): BuildRequest & { readonly image: ImageRef } => ({
   image: newImage(),
   context,
   dockerfile: RepositoryPath.make("Dockerfile"),
