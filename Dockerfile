@@ -7,11 +7,12 @@ WORKDIR /app
 COPY . .
 # Exactly what the lock file says, for the processes and the packages that they need. Not --prod: Effect is a peer of the packages.
 RUN npx --yes pnpm@12 install --frozen-lockfile \
-    --filter "@mcpdeploy/temporal-adapter..." --filter "@mcpdeploy/server..." --filter "@mcpdeploy/cli..."
+    --filter "@mcpdeploy/temporal-adapter..." --filter "@mcpdeploy/server..." --filter "@mcpdeploy/cli..." \
+    && node packages/temporal-adapter/src/worker/bundle.ts workflows.js
 
 # Has git, which GitSource runs.
 FROM node:24
-ENV NODE_ENV=production
+ENV NODE_ENV=production MCPDEPLOY_WORKFLOW_BUNDLE=/app/workflows.js
 WORKDIR /app
 COPY --from=install /app .
 USER 1000:1000

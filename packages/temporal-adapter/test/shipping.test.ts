@@ -50,12 +50,11 @@ const api = async ({ token, url }: Gitea, method: string, path: string, body?: o
   assert.isTrue(answer.ok, `${method} ${path}: ${answer.status}`)
 }
 
-/** Runs a program in the region's network. */
-const inRegion = (...command: ReadonlyArray<string>): ReadonlyArray<string> => [
-  `--net=${region().dataFolder}/network`,
-  "--",
-  ...command
-]
+/** The network of the region's servers is a file in its own mount namespace. */
+const inRegion = (...command: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const { dataFolder, pid } = region()
+  return ["-t", String(pid), "--mount", "--", "nsenter", `--net=${dataFolder}/network`, "--", ...command]
+}
 
 const relays: Array<ChildProcess> = []
 const relay = (inside: boolean, ...pairs: ReadonlyArray<string>): Promise<void> => {
@@ -113,6 +112,9 @@ const platform = (gitea: Gitea): string => {
     TEMPORAL_ADDRESS: `${node}:${ports.temporal}`,
     TEMPORAL_NAMESPACE: "default",
     TEMPORAL_TASK_QUEUE: taskQueue,
+    // A local region serves the API on its node, not as a service.
+    KUBERNETES_SERVICE_HOST: node,
+    KUBERNETES_SERVICE_PORT: String(Network.guestPorts.api),
     MCPDEPLOY_PAYLOAD_KEYS: payloadKeys,
     MCPDEPLOY_RECONCILE_SECONDS: "0"
   }
@@ -234,7 +236,15 @@ describeOnRegion(
       await until(() => {
         letThrough()
         return ready() === "2 2" ? true : undefined
-      }, 180)
+      }, 180).catch((error: unknown) => {
+        const pods = ["-n", "dp-system", "-l", "app.kubernetes.io/part-of=mcpdeploy"]
+        process.stdout.write(`${kubectl("get", "pods", ...pods)}\n`)
+        process.stdout.write(
+          `${kubectl("get", "events", "-n", "dp-system", "--sort-by=.lastTimestamp").slice(-4000)}\n`
+        )
+        process.stdout.write(`${kubectl("logs", ...pods, "--tail=20", "--prefix").slice(-4000)}\n`)
+        throw error
+      })
       const users = kubectl(
         ...["exec", "-n", "dp-system", "deployment/deployer-worker", "--"],
         ...["sh", "-c", "id -u; touch /app/x 2>&1 || true; git --version"]

@@ -10,12 +10,7 @@
 import { BuildSlots } from "@mcpdeploy/core/BuildSlots"
 import { dataConverter } from "@mcpdeploy/temporal-contract/codec"
 import { Client } from "@temporalio/client"
-import {
-  bundleWorkflowCode,
-  type NativeConnection,
-  Worker,
-  type WorkerInterceptors
-} from "@temporalio/worker"
+import { type NativeConnection, Worker, type WorkerInterceptors } from "@temporalio/worker"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -28,9 +23,9 @@ import * as Schema from "effect/Schema"
 import { type ActivityServices, makeActivities } from "../activities/Activities.ts"
 import { stepMetrics } from "../activities/StepMetrics.ts"
 import { makeReconcileActivities } from "../reconcile/Activities.ts"
+import { makeBundle } from "./WorkflowBundle.ts"
 import type { Reconciler } from "../reconcile/Reconciler.ts"
 import { ensureSchedule, removeSchedule } from "../reconcile/Schedule.ts"
-import { workflowsPath } from "../workflows/Location.ts"
 import { serveHealth } from "./HealthServer.ts"
 import type { SdkRuntime } from "./SdkRuntime.ts"
 import type { Settings } from "./Settings.ts"
@@ -91,10 +86,7 @@ export const runWorker = Effect.fnUntraced(function* (options: {
         namespace: temporal.namespace,
         taskQueue,
         dataConverter: dataConverter(temporal.payloadKeys),
-        workflowBundle:
-          workflowBundle === undefined
-            ? await bundleWorkflowCode({ workflowsPath })
-            : { codePath: workflowBundle },
+        workflowBundle: workflowBundle === undefined ? await makeBundle() : { codePath: workflowBundle },
         activities: {
           ...makeActivities(runtime, metrics),
           ...makeReconcileActivities(runtime, metrics)

@@ -1,0 +1,76 @@
+/** What the roles hand to k3s is YAML that Kubernetes can read: rendered by the roles themselves, with the values of eu-central-1. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { fileURLToPath } from "node:url"
+import { NodeServices } from "@effect/platform-node"
+import { assert, describe, it } from "@effect/vitest"
+import { run } from "@mcpdeploy/local-region/Command"
+import * as Effect from "effect/Effect"
+import { parseAllDocuments } from "yaml"
+import * as Ansible from "./lab/Ansible.ts"
+import * as Lab from "./lab/Lab.ts"
+import { forNamespaces, missing } from "./lab/Needs.ts"
+
+const lacks = missing(forNamespaces)
+const inventory = fileURLToPath(new URL("../../regions/eu-central-1/inventory", import.meta.url))
+
+describe.skipIf(lacks !== "")(`manifests of the cluster's roles ${lacks}`, () => {
+  it.live(
+    "are YAML, each object with a kind and a name; rules and dashboards are whole",
+    () =>
+      Effect.gen(function* () {
+        const bin = yield* Ansible.installed
+        const folder = yield* Effect.acquireRelease(
+          Effect.sync(() => mkdtempSync(join(tmpdir(), "mcpdeploy-manifests-"))),
+          (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+        )
+        // In the lab's mounts k3s' folder is another one.
+        const lab = yield* Lab.make
+        const own = "/var/lib/rancher/k3s/server/manifests"
+        yield* lab.sh("lab", `mount -t tmpfs tmpfs /var/lib && mkdir -p ${own}`)
+        yield* run(
+          "nsenter",
+          lab.enter("lab", join(bin, "ansible-playbook"), [
+            ...["--inventory", join(inventory, "hosts.yml"), "--limit", "ctrl-1", "--connection", "local"],
+            ...["--extra-vars", `@${join(inventory, "group_vars/vault.example.yml")}`],
+            ...["--extra-vars", "ansible_become=false"],
+            ...["--tags", "gvisor,traefik,cert_manager,observability,deployer"],
+            join(Ansible.folder, "playbooks/site.yml")
+          ]),
+          { env: { ...Ansible.environment(bin), ANSIBLE_HOME: join(folder, "ansible") } }
+        )
+        yield* lab.sh("lab", `cp -r ${own} ${folder}/`)
+        const files = readdirSync(join(folder, "manifests")).toSorted()
+        assert.deepStrictEqual(
+          files,
+          ["cert_manager", "deployer", "gvisor", "observability", "traefik"].map(
+            (name) => `mcpdeploy-${name}.yaml`
+          )
+        )
+        const objects = files.flatMap((file) =>
+          parseAllDocuments(readFileSync(join(folder, "manifests", file), "utf8")).map((document) => {
+            assert.deepStrictEqual(document.errors, [], file)
+            return document.toJS()
+          })
+        )
+        for (const object of objects.filter((each) => each !== null)) {
+          assert.isString(object.kind, JSON.stringify(object).slice(0, 200))
+          assert.isString(object.metadata.name)
+        }
+        const [rules] = objects.filter((object) => object?.kind === "PrometheusRule")
+        assert.isAbove(rules.spec.groups.length, 1)
+        const dashboards = objects.filter((object) => object?.metadata.labels?.grafana_dashboard === "1")
+        assert.isAbove(dashboards.length, 1)
+        for (const { data } of dashboards) for (const text of Object.values(data)) JSON.parse(String(text))
+        const charts = objects.filter((object) => object?.kind === "HelmChart")
+        assert.isAbove(charts.length, 3)
+        for (const { spec } of charts)
+          assert.deepStrictEqual(
+            parseAllDocuments(spec.valuesContent).flatMap(({ errors }) => errors),
+            []
+          )
+      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
+    240_000
+  )
+})
