@@ -4,9 +4,12 @@
 #   node packages/cli/src/main.ts
 FROM node:24 AS install
 WORKDIR /app
+# What the lock file names is fetched once for each lock file.
+COPY pnpm-lock.yaml pnpm-workspace.yaml ./
+RUN npx --yes pnpm@12 fetch --store-dir /store && rm -rf node_modules
 COPY . .
-# Exactly what the lock file says, for the processes and the packages that they need. Not --prod: Effect is a peer of the packages.
-RUN npx --yes pnpm@12 install --frozen-lockfile \
+# For the processes and the packages that they need. Not --prod: Effect is a peer of the packages.
+RUN npx --yes pnpm@12 install --offline --frozen-lockfile --store-dir /store \
     --filter "@mcpdeploy/temporal-adapter..." --filter "@mcpdeploy/server..." --filter "@mcpdeploy/cli..." \
     && node packages/temporal-adapter/src/worker/bundle.ts workflows.js
 
