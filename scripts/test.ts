@@ -10,6 +10,7 @@ import { tmpdir } from "node:os"
 import { delimiter, join } from "node:path"
 import { promisify } from "node:util"
 import { regionEnvironment } from "../packages/local-region/src/RegionEnvironment.ts"
+import { testPackages } from "./test-packages.ts"
 
 const root = new URL("..", import.meta.url).pathname
 const region = ["packages/local-region/src/main.ts"]
@@ -77,6 +78,12 @@ try {
     const temporary = join(folder, "t")
     await mkdir(temporary)
     const [kubectl, cyclonus] = await Promise.all([tool("kubectl"), tool("cyclonus")])
+    const programs = await testPackages().catch((error: unknown) => {
+      process.stderr.write(
+        `Debian's packages for tests could not be had, some will be skipped: ${String(error)}\n`
+      )
+      return []
+    })
     const code = await run(
       "pnpm",
       ["exec", "vitest", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
@@ -84,7 +91,7 @@ try {
         ...regionEnvironment(join(folder, "region")),
         TMPDIR: temporary,
         MCPDEPLOY_TEST_CYCLONUS: join(cyclonus, "cyclonus"),
-        PATH: [process.env["PATH"] ?? "", kubectl].join(delimiter)
+        PATH: [process.env["PATH"] ?? "", kubectl, ...programs].join(delimiter)
       }
     )
     // There is none when the tests could not be collected.

@@ -1,5 +1,7 @@
 /** Rules and dashboards: every metric is one that something exports, and every alert's runbook is there. */
+import { spawnSync } from "node:child_process"
 import { readdirSync, readFileSync } from "node:fs"
+import { fileURLToPath } from "node:url"
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import { parse } from "yaml"
@@ -61,7 +63,22 @@ const metricsIn = (expression: string) =>
 const isKnown = (name: string) =>
   documented.has(name) || documented.has(name.replace(/_(bucket|sum|count)$/, "")) || others.has(name)
 
+const hasPromtool = spawnSync("promtool", ["--version"]).status === 0
+
 describe("rules and dashboards", () => {
+  it.skipIf(!hasPromtool)(
+    `are rules that Prometheus takes${hasPromtool ? "" : " (SKIPPED: there is no promtool; apt-get install prometheus)"}`,
+    () => {
+      const checked = spawnSync("promtool", [
+        "check",
+        "rules",
+        fileURLToPath(new URL("rules/mcpdeploy.yaml", files))
+      ])
+      assert.strictEqual(checked.status, 0, String(checked.stderr))
+      assert.include(String(checked.stdout), `${rules.length} rules found`)
+    }
+  )
+
   it("name no metric that nothing exports", () => {
     const expressions = [
       ...rules.map(({ expr }) => expr),

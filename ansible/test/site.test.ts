@@ -128,6 +128,14 @@ for item in json.load(sys.stdin)["items"]:
     print(item["apiVersion"], item["kind"], meta.get("namespace", "-"), meta["name"], meta.get("uid"), meta.get("resourceVersion"), digest)
 ' | sort`
 
+/** What the policies for customers' namespaces refuse. */
+const escape = `
+apiVersion: v1
+kind: Pod
+metadata: { name: escape, namespace: dp-ann-shop }
+spec: { automountServiceAccountToken: false, containers: [{ name: web, image: "registry.internal:5000/dp-ann-shop/web:1" }] }
+`
+
 /** A customer's, and a Secret that is encrypted in etcd. */
 const objects = `
 apiVersion: v1
@@ -139,14 +147,10 @@ kind: Secret
 metadata: { name: web, namespace: dp-ann-shop }
 stringData: { PASSWORD: ${secret}-of-the-customer }
 ---
-apiVersion: apps/v1
-kind: Deployment
+apiVersion: v1
+kind: Service
 metadata: { name: web, namespace: dp-ann-shop }
-spec:
-  selector: { matchLabels: { app: web } }
-  template:
-    metadata: { labels: { app: web } }
-    spec: { runtimeClassName: gvisor, containers: [{ name: web, image: "registry.internal:5000/dp-ann-shop/web:1" }] }
+spec: { selector: { app: web }, ports: [{ port: 80 }] }
 `
 
 describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
@@ -296,6 +300,8 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
             .join("\n")
         )
         yield* on("ctrl-1", `k3s kubectl apply -f - <<'END'\n${objects}END`)
+        const refused = yield* Effect.flip(on("ctrl-1", `k3s kubectl apply -f - <<'END'\n${escape}END`))
+        assert.match(refused.message, /mcpdeploy-pods.*denied request/)
         // Encrypted where it is kept, and its reading is in the audit log.
         assert.match(
           yield* on("ctrl-1", "ETCDCTL_API=3 etcdctl get /registry/secrets/dp-ann-shop/web | head -c 60"),

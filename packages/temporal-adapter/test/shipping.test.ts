@@ -96,6 +96,8 @@ describeOnRegion(
           { encoding: "utf8", maxBuffer: 64 * 1024 * 1024, env: { ...process.env, GITEA_TOKEN: gitea.token } }
         )
       using project = new Project("shipping")
+      const source = new Source(gitea, folder)
+      const mirror = `shipping-${unique()}/web`
       const client = await connectClient(temporal?.address ?? "")
       const deploys = new DeployClient(client, { taskQueue })
       try {
@@ -124,8 +126,6 @@ describeOnRegion(
           /^1000\n.*Read-only file system\ngit version/
         )
 
-        const source = new Source(gitea, folder)
-        const mirror = `shipping-${unique()}/web`
         await source.create()
         const first = source.push("first")
         cli(
@@ -201,12 +201,11 @@ describeOnRegion(
         const fourth = source.push("fourth")
         cli("mirror", "sync", mirror)
         await deployed(fourth)
-
-        cli("mirror", "remove", mirror)
-        await gitea.api("DELETE", `/repos/${source.name}`)
         await deploys.deleteService(project.target())
       } finally {
         await client.connection.close()
+        cli("mirror", "remove", mirror)
+        await gitea.api("DELETE", `/repos/${source.name}`).catch(() => "was not made yet")
         pods.stop()
         rmSync(folder, { recursive: true, force: true })
       }

@@ -48,10 +48,11 @@ export class GiteaClient {
         redirect: "manual",
         body: new URLSearchParams({ user_name: person, password })
       })
-      const cookie = signedIn.headers
-        .getSetCookie()
-        .map((line) => line.split(";")[0])
-        .join("; ")
+      // Of two with one name, the last counts.
+      const cookies = new Map(
+        signedIn.headers.getSetCookie().map((line) => [line.split("=")[0], line.split(";")[0]])
+      )
+      const cookie = [...cookies.values()].join("; ")
       const page = `${this.url}/${repository}/settings/hooks/${hook.id}`
       const [replay] =
         /replay\/[0-9a-f-]+/.exec(await (await fetch(page, { headers: { cookie } })).text()) ?? []
