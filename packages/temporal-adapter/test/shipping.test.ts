@@ -183,7 +183,10 @@ describeOnRegion(
 
         // Nobody takes the delivery; then a person has it sent again.
         kubectl("scale", "-n", "dp-system", "deployment/deployer-server", "--replicas=0")
-        await pods.ready("2")
+        kubectl(
+          ...["wait", "-n", "dp-system", "--for=delete", "pod", "--timeout=60s"],
+          ...["-l", "app.kubernetes.io/name=deployer-server"]
+        )
         const third = source.push("third")
         cli("mirror", "sync", mirror)
         await setTimeout(5000)
