@@ -60,6 +60,19 @@ describe.skipIf(lacks !== "")(`manifests of the cluster's roles ${lacks}`, () =>
         }
         const [rules] = objects.filter((object) => object?.kind === "PrometheusRule")
         assert.isAbove(rules.spec.groups.length, 1)
+        // Prometheus asks the pods that the alerts are about, at a port that they have.
+        const [monitor] = objects.filter((object) => object?.kind === "PodMonitor")
+        const asked: ReadonlyArray<string> = monitor.spec.selector.matchExpressions[0].values
+        const deployments = objects.filter((object) => object?.kind === "Deployment")
+        assert.sameMembers(
+          [...asked],
+          deployments.map(({ spec }) => spec.template.metadata.labels["app.kubernetes.io/name"])
+        )
+        for (const { metadata, spec } of deployments) {
+          assert.include(monitor.spec.namespaceSelector.matchNames, metadata.namespace)
+          const ports = spec.template.spec.containers[0].ports.map(({ name }: { name: string }) => name)
+          assert.include(ports, monitor.spec.podMetricsEndpoints[0].port)
+        }
         const dashboards = objects.filter((object) => object?.metadata.labels?.grafana_dashboard === "1")
         assert.isAbove(dashboards.length, 1)
         for (const { data } of dashboards) for (const text of Object.values(data)) JSON.parse(String(text))
@@ -72,5 +85,39 @@ describe.skipIf(lacks !== "")(`manifests of the cluster's roles ${lacks}`, () =>
           )
       }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
     240_000
+  )
+
+  it.live(
+    "a dedicated server has its private address over the vSwitch's VLAN, a Cloud server from its vendor",
+    () =>
+      Effect.gen(function* () {
+        const bin = yield* Ansible.installed
+        const folder = yield* Effect.acquireRelease(
+          Effect.sync(() => mkdtempSync(join(tmpdir(), "mcpdeploy-variables-"))),
+          (path) => Effect.sync(() => rmSync(path, { recursive: true }))
+        )
+        const said = (host: string) =>
+          run(
+            join(bin, "ansible"),
+            [
+              ...["--inventory", join(inventory, "hosts.yml"), "--connection", "local", host, "--one-line"],
+              ...["--module-name", "ansible.builtin.debug", "--args"],
+              "msg={{ [private_network_vlan, private_network_addresses, private_network_routes] | to_json }}"
+            ],
+            {
+              env: {
+                ...Ansible.environment(bin),
+                ANSIBLE_HOME: folder,
+                ANSIBLE_CALLBACK_RESULT_FORMAT: "json"
+              }
+            }
+          )
+        assert.include(
+          (yield* said("run-1")).replaceAll("\\", ""),
+          '[4000, ["10.0.1.41/24"], [{"to": "10.0.0.0/16", "via": "10.0.1.1"}]]'
+        )
+        assert.include(yield* said("run-2"), "[0, [], []]")
+      }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
+    60_000
   )
 })

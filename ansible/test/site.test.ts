@@ -8,6 +8,7 @@ import { execFileSync } from "node:child_process"
 import {
   chmodSync,
   copyFileSync,
+  cpSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -49,7 +50,16 @@ const needs = [
   ...(absent.length === 0 ? [] : [`(skipped: \`mcpdeploy local\` has not built ${absent.join(", ")})`])
 ].find((text) => text !== "")
 
-const versions = { k3s: "v1.36.3+k3s1", gvisor: "20260905.0", buildkit: "v0.34.2", gitea: "1.26.0" }
+const eu = fileURLToPath(new URL("../../regions/eu-central-1", import.meta.url))
+const yamlOf = (file: string): Record<string, string> => parse(readFileSync(join(eu, file), "utf8"))
+const versionOf = (name: string): string =>
+  yamlOf("inventory/group_vars/all/main.yml")[`region_${name}_version`] ?? ""
+const versions = {
+  k3s: versionOf("k3s"),
+  gvisor: versionOf("gvisor"),
+  buildkit: versionOf("buildkit"),
+  gitea: versionOf("gitea")
+}
 const playbookOf = (name: string) => fileURLToPath(new URL(`../playbooks/${name}.yml`, import.meta.url))
 
 /** Releases as their projects publish them, by path. */
@@ -163,7 +173,7 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
           (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
         )
         makeMirror(join(folder, "mirror"))
-        const { lab, machines, playbook, ssh } = yield* Machines.make(Machines.four)
+        const { inventoryVariables, lab, machines, playbook, ssh } = yield* Machines.make(Machines.four)
         yield* lab.start("nsenter", [
           ...lab.enter("lab", "sh", [
             "-c",
@@ -172,39 +182,25 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
             join(folder, "mirror")
           ])
         ])
+        // eu-central-1's own variables and group variables; the lab's addresses, the mirror, and test secrets.
+        const directory = join(folder, "eu-central-1")
+        cpSync(eu, directory, { recursive: true })
+        rmSync(join(directory, "inventory/hosts.yml"))
         const vars = {
+          ...inventoryVariables,
           region_vendors_managed: false,
-          region_directory: fileURLToPath(new URL("../../regions/eu-central-1", import.meta.url)),
-          region_domain: "ml.ink",
-          region_webhook_address: "10.43.0.80",
-          region_k3s_version: versions.k3s,
+          region_directory: directory,
           region_k3s_url: `${address}/k3s`,
-          region_gvisor_version: versions.gvisor,
           region_gvisor_url: `${address}/gvisor`,
-          region_buildkit_version: versions.buildkit,
           region_buildkit_url: `${address}/buildkit`,
-          region_gitea_version: versions.gitea,
           region_gitea_url: `${address}/gitea`,
-          region_traefik_chart_version: "1",
-          region_cert_manager_version: "1",
-          region_prometheus_chart_version: "1",
-          region_loki_chart_version: "1",
-          region_temporal_address: "temporal.example:7233",
-          region_temporal_namespace: "default",
           region_backup_repository: "/var/backups/off-node",
           raid_expected_arrays: 0,
           ...Object.fromEntries(
-            [
-              ...[
-                "k3s_token",
-                "cloudflare_api_token",
-                "gitea_admin_password",
-                "gitea_secret_key",
-                "gitea_read_token"
-              ],
-              ...["grafana_admin_password", "observability_password", "backup_password", "temporal_api_key"],
-              ...["payload_keys", "gitea_webhook_secret", "hcloud_token", "build_secret_key"]
-            ].map((name) => [`vault_${name}`, `${secret}-${name}`])
+            Object.keys(yamlOf("inventory/group_vars/vault.example.yml")).map((name) => [
+              name,
+              `${secret}-${name.replace("vault_", "")}`
+            ])
           )
         }
         const extra = join(folder, "extra.json")
@@ -212,7 +208,10 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
         const secrets = join(folder, "buildkit.json")
         writeFileSync(secrets, JSON.stringify(certificates()))
         const run = (name: string, ...args: ReadonlyArray<string>) =>
-          playbook(playbookOf(name), ["--extra-vars", `@${extra}`, "--extra-vars", `@${secrets}`, ...args])
+          playbook(playbookOf(name), [
+            ...["--inventory", join(directory, "inventory")],
+            ...["--extra-vars", `@${extra}`, "--extra-vars", `@${secrets}`, ...args]
+          ])
         const byName = (name: string) => machines.find((machine) => machine.name === name)
         const on = (name: string, command: string) => {
           const machine = byName(name)
@@ -305,7 +304,7 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
         // Encrypted where it is kept, and its reading is in the audit log.
         assert.match(
           yield* on("ctrl-1", "ETCDCTL_API=3 etcdctl get /registry/secrets/dp-ann-shop/web | head -c 60"),
-          /k8s:enc:aescbc:v1:aescbckey:/
+          /k8s:enc:aescbc:v1:/
         )
         assert.match(
           yield* on(
@@ -336,7 +335,8 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
         // A new machine has another password of k3s' than the one that is known under its name.
         yield* on(
           "ops-1",
-          "systemctl stop gitea docker-registry k3s-agent; rm -rf /var/lib/gitea/* /var/lib/registry/* /etc/rancher; mkdir -p /var/lib/registry"
+          `systemctl stop gitea docker-registry k3s-agent; rm -rf /var/lib/registry/* /etc/rancher
+          find /var/lib/gitea -mindepth 1 -maxdepth 1 ! -name options ! -name templates ! -name public -exec rm -rf {} +`
         )
         const lost = Date.now()
         yield* run("site", "--limit", "ops-1")

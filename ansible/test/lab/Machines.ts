@@ -214,23 +214,24 @@ wait`,
           }
         ])
     )
+  const inventoryVariables = {
+    ansible_user: "root",
+    ansible_ssh_private_key_file: key,
+    ansible_ssh_common_args: `-o UserKnownHostsFile=${knownHosts} -o ControlPersist=10s`,
+    region_name: "lab",
+    region_private_range: "10.0.0.0/16",
+    region_pod_ranges: ["10.42.0.0/16", "fd00:42::/56"],
+    region_service_ranges: ["10.43.0.0/16", "fd00:43::/112"],
+    region_admin_ranges: administrator,
+    region_web_sources_ipv4: ["198.51.100.5", "173.245.48.0/20"],
+    region_web_sources_ipv6: ["2001:db8:1::5", "2400:cb00::/32"],
+    region_ssh_keys: [readFileSync(`${key}.pub`, "utf8").trim()]
+  }
   yield* fs.writeFileString(
     inventory,
     JSON.stringify({
       all: {
-        vars: {
-          ansible_user: "root",
-          ansible_ssh_private_key_file: key,
-          ansible_ssh_common_args: `-o UserKnownHostsFile=${knownHosts} -o ControlPersist=10s`,
-          region_name: "lab",
-          region_private_range: "10.0.0.0/16",
-          region_pod_ranges: ["10.42.0.0/16", "fd00:42::/56"],
-          region_service_ranges: ["10.43.0.0/16", "fd00:43::/112"],
-          region_admin_ranges: administrator,
-          region_web_sources_ipv4: ["198.51.100.5", "173.245.48.0/20"],
-          region_web_sources_ipv6: ["2001:db8:1::5", "2400:cb00::/32"],
-          region_ssh_keys: [readFileSync(`${key}.pub`, "utf8").trim()]
-        },
+        vars: inventoryVariables,
         children: {
           k3s_cluster: {
             children: Object.fromEntries(
@@ -273,6 +274,8 @@ wait`,
     machines,
     /** Ansible's inventory of them. */
     inventory,
+    /** What it says of all of them. */
+    inventoryVariables,
     /** Where each machine's console is logged, and its root while it runs. */
     folder,
     ssh,

@@ -1,7 +1,5 @@
 /** The region that is attacked: `MCPDEPLOY_TEST_REGION` names the `region.json` of a local one. Everything goes by its public surface. */
-import { existsSync, mkdtempSync, readFileSync } from "node:fs"
-import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { existsSync, readFileSync } from "node:fs"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import {
   BuildSpec,
@@ -22,6 +20,7 @@ import * as KubernetesApi from "@mcpdeploy/provider-k3s/kubernetes/KubernetesApi
 import { kinds } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
 import { RegionConfig } from "@mcpdeploy/provider-k3s/RegionConfig"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -71,13 +70,21 @@ export const regionConfig = new RegionConfig({
 })
 
 /** As a deployer has it: what tenants may name as secrets is nothing. */
-export const region = regionLayer({
-  cluster: regionConfig,
-  buildkit: { address: endpoints.buildkit.address, concurrency: 16 },
-  git: { cacheFolder: mkdtempSync(join(tmpdir(), "mcpdeploy-attacks-")), allowFile: true },
-  registry: { url: endpoints.registry.endpoint },
-  pipeline: { buildTimeoutSeconds: 120, buildSecretKey: Redacted.make("attacks") }
-}).pipe(Layer.provideMerge(SecretStore.layer({}, [])), Layer.provideMerge(NodeServices.layer))
+export const region = Layer.unwrap(
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    return regionLayer({
+      cluster: regionConfig,
+      buildkit: { address: endpoints.buildkit.address, concurrency: 16 },
+      git: {
+        cacheFolder: yield* fs.makeTempDirectoryScoped({ prefix: "mcpdeploy-attacks-" }),
+        allowFile: true
+      },
+      registry: { url: endpoints.registry.endpoint },
+      pipeline: { buildTimeoutSeconds: 120, buildSecretKey: Redacted.make("attacks") }
+    })
+  })
+).pipe(Layer.provideMerge(SecretStore.layer({}, [])), Layer.provideMerge(NodeServices.layer))
 
 const run = Date.now().toString(36)
 let count = 0

@@ -20,6 +20,11 @@ hetzner:
     vswitch_subnet: 10.0.1.0/24
     vlan: 4000
   load_balancer: { type: lb11, location: fsn1 }
+
+# Dedicated servers join over the vSwitch, whose first address is the vendor's router; Cloud servers have their private address from Hetzner.
+private_network_vlan: "{{ hetzner.network.vlan if hetzner_robot is defined else 0 }}"
+private_network_addresses: "{{ [private_ip ~ '/' ~ hetzner.network.vswitch_subnet.split('/')[1]] if hetzner_robot is defined else [] }}"
+private_network_routes: "{{ [{'to': region_private_range, 'via': hetzner.network.vswitch_subnet | regex_replace('[.]0/[0-9]+$', '.1')}] if hetzner_robot is defined else [] }}"
 `
 
 const hosts = (layout: Layout): string => `---
