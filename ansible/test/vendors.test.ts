@@ -46,7 +46,6 @@ describe.skipIf(lacks !== "")(`vendors.yml ${lacks}`, () => {
         writeFileSync(
           extra,
           JSON.stringify({
-            hetzner_lb_command: `${process.execPath} ${join(project, "packages/cli/src/main.ts")}`,
             hetzner_lb_allow: ["hetzner server run-2", "hetzner server ctrl-1"],
             vault_hcloud_token: secret,
             vault_cloudflare_api_token: secret,
