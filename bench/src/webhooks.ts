@@ -27,7 +27,7 @@ const ask = <A>(child: ChildProcess, schema: Schema.Decoder<A>, question?: strin
     child.once("exit", onExit)
     child.once("message", (answer) => {
       child.off("exit", onExit)
-      resolve(Schema.decodeUnknownSync(schema)(answer))
+      resolve(Schema.decodeSync(schema)(answer))
     })
     if (question !== undefined) child.send(question)
   })

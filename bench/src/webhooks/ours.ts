@@ -11,7 +11,7 @@ import { master, repository } from "./delivery.ts"
 
 let count = 0
 
-const request = Schema.decodeUnknownSync(DeployRequest)({
+const request = Schema.decodeSync(DeployRequest)({
   owner: { user: "ann", project: "shop" },
   service: "web",
   source: { repository: { url: `https://github.com/${repository}` }, ref: "master" },

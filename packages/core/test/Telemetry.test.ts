@@ -15,10 +15,7 @@ class BuildBroke extends Schema.TaggedError<BuildBroke>()("BuildBroke", {
 }
 
 const canary = "canary-3f9d1c"
-const receiver = Effect.acquireRelease(
-  Effect.promise(() => OtlpReceiver.start()),
-  (opened) => Effect.sync(() => opened[Symbol.dispose]())
-)
+const receiver = Effect.acquireDisposable(Effect.promise(() => OtlpReceiver.start()))
 const json = (url: string) => ({
   OTEL_EXPORTER_OTLP_ENDPOINT: url,
   OTEL_EXPORTER_OTLP_PROTOCOL: "http/json"

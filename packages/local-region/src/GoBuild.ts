@@ -43,7 +43,7 @@ const patchedCopy = Effect.fn("GoBuild.patchedCopy")(function* (
     cwd: dirname(build),
     env: { ...goEnvironment, GOFLAGS: "-mod=mod" }
   }).pipe(
-    Effect.flatMap((output) => Schema.decodeUnknownEffect(Downloaded)(output.slice(output.indexOf("{")))),
+    Effect.flatMap((output) => Schema.decodeEffect(Downloaded)(output.slice(output.indexOf("{")))),
     Effect.catchTag("SchemaError", (error) =>
       Effect.fail(
         new CommandFailed({ command: `go mod download ${name}`, exitCode: 0, output: error.message })

@@ -9,7 +9,7 @@ import type { HostPorts } from "./RegionState.ts"
 const probe = (port: number) =>
   Effect.callback<number | undefined>((resume) => {
     const server = createServer()
-    server.once("error", () => resume(Effect.succeed(undefined)))
+    server.once("error", () => resume(Effect.undefined))
     server.listen(port, "127.0.0.1", () => {
       const address = server.address()
       const found = typeof address === "object" && address !== null ? address.port : undefined

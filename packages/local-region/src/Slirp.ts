@@ -38,7 +38,7 @@ const forward = Effect.fn("Slirp.forward")(function* (socket: string, hostPort: 
       guest_port: guestPort
     }
   })
-  const answer = yield* Schema.decodeUnknownEffect(Answer)(text).pipe(
+  const answer = yield* Schema.decodeEffect(Answer)(text).pipe(
     Effect.mapError((error) => new RegionEnded({ detail: `slirp4netns answers ${text}: ${error.message}` }))
   )
   if (answer.error !== undefined) {

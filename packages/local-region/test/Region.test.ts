@@ -239,7 +239,7 @@ const suite = (): void => {
               path: `/api/v1/namespaces/${namespace}/pods`,
               port
             })
-            const read = yield* Schema.decodeUnknownEffect(
+            const read = yield* Schema.decodeEffect(
               Schema.fromJsonString(
                 Schema.Struct({
                   items: Schema.Array(

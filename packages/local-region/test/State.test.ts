@@ -23,7 +23,7 @@ describe("region.json and settings.json", () => {
   it.effect.prop("the endpoints survive writing and reading", [RegionEndpoints], ([endpoints]) =>
     Effect.gen(function* () {
       const text = yield* Schema.encodeEffect(RegionFile)(endpoints)
-      const read = yield* Schema.decodeUnknownEffect(RegionFile)(text)
+      const read = yield* Schema.decodeEffect(RegionFile)(text)
       assert.strictEqual(yield* Schema.encodeEffect(RegionFile)(read), text)
     })
   )
@@ -31,7 +31,7 @@ describe("region.json and settings.json", () => {
   it.effect.prop("the settings survive writing and reading", [BundleSettings], ([settings]) =>
     Effect.gen(function* () {
       const text = yield* Schema.encodeEffect(SettingsFile)(settings)
-      const read = yield* Schema.decodeUnknownEffect(SettingsFile)(text)
+      const read = yield* Schema.decodeEffect(SettingsFile)(text)
       assert.strictEqual(yield* Schema.encodeEffect(SettingsFile)(read), text)
     })
   )
@@ -47,7 +47,7 @@ describe("region.json and settings.json", () => {
         pid: 1
       })
       for (let length = 0; length < whole.length; length++) {
-        const exit = yield* Effect.exit(Schema.decodeUnknownEffect(RegionFile)(whole.slice(0, length)))
+        const exit = yield* Effect.exit(Schema.decodeEffect(RegionFile)(whole.slice(0, length)))
         assert.isTrue(Exit.isFailure(exit), `${length} characters`)
       }
     })

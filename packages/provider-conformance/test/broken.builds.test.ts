@@ -39,8 +39,7 @@ const memory = (faults: Faults) => {
 
   const build = Effect.fnUntraced(function* (request: BuildRequest) {
     const { buildKey, context, image } = request
-    const failed = (reason: typeof BuildFailureReason.Type) =>
-      new ImageBuilderError({ image: image.repository, reason })
+    const failed = (reason: BuildFailureReason) => new ImageBuilderError({ image: image.repository, reason })
     const unreachable = (detail: string) => failed(new BuilderUnreachable({ address: "memory", detail }))
     if (!existsSync(join(context, "Dockerfile")))
       return yield* failed(new DockerfileNotFound({ dockerfile: "Dockerfile" }))

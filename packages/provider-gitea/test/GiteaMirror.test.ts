@@ -67,7 +67,7 @@ const freshSpec = Effect.gen(function* () {
   return new MirrorSpec({
     name: MirrorName.make(`mirrors-${run}/${name}`),
     source: yield* source(name),
-    credentials: Schema.decodeSync(MirrorSpec.fields.credentials.schema)({
+    credentials: yield* Schema.decodeEffect(MirrorSpec.fields.credentials.schema)({
       username: "mcpdeploy",
       password: "env:TOKEN"
     }),

@@ -91,7 +91,7 @@ describe.skipIf(missing !== undefined)(
             const applier = yield* ClusterApplier
             const catalog = yield* ServiceCatalog
             const requests = yield* Effect.forEach(deliveries, ({ repository, target }) =>
-              Schema.decodeUnknownEffect(DeployRequest)({
+              Schema.decodeEffect(DeployRequest)({
                 ...target,
                 source: { repository: { url: `https://github.com/${repository}` }, ref: "main" },
                 build: {},

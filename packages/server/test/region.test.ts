@@ -179,7 +179,7 @@ describe.skipIf(parts === undefined)(title, () => {
           const url = yield* Effect.promise(() => server.ready())
 
           const source = yield* repository(`${url}/webhooks/gitea`)
-          const request = yield* Schema.decodeUnknownEffect(DeployRequest)({
+          const request = yield* Schema.decodeEffect(DeployRequest)({
             ...target,
             source: { repository: { url: source.url }, ref: "main" },
             build: {},

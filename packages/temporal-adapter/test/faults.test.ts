@@ -115,9 +115,7 @@ describeOnRegion("kill -9 of the worker", () => {
         Effect.gen(function* () {
           const { address } = yield* DevServer
           const client = yield* Effect.promise(() => connectClient(address))
-          const shared = yield* Effect.acquireRelease(Effect.promise(Shared.make), (made) =>
-            Effect.sync(() => made[Symbol.dispose]())
-          )
+          const shared = yield* Effect.acquireDisposable(Effect.promise(Shared.make))
           const results = yield* Effect.forEach(
             kills,
             (kill) =>

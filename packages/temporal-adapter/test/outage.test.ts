@@ -23,11 +23,8 @@ const full = process.env["MCPDEPLOY_TEST_FULL"] === "1"
 const count = full ? 20 : 3
 const downSeconds = full ? 60 : 6
 
-const shared = Effect.acquireRelease(Effect.promise(Shared.make), (made) =>
-  Effect.sync(() => made[Symbol.dispose]())
-)
-const disposed = <A extends Disposable>(make: () => A) =>
-  Effect.acquireRelease(Effect.sync(make), (made) => Effect.sync(() => made[Symbol.dispose]()))
+const shared = Effect.acquireDisposable(Effect.promise(Shared.make))
+const disposed = <A extends Disposable>(make: () => A) => Effect.acquireDisposable(Effect.sync(make))
 
 describeOnRegion("an outage of Temporal", () => {
   layer(NodeServices.layer, { excludeTestServices: true })("with a dev server of its own", (it) => {

@@ -29,7 +29,7 @@ const deployHere = (files: Shared, wire: Wire.DeployRequest) =>
       gitCacheFolder: join(files.folder, "own"),
       buildSecretKey: Redacted.make("0123456789abcdef0123456789abcdef")
     })
-    const request = yield* Schema.decodeUnknownEffect(DeployRequest)(wire)
+    const request = yield* Schema.decodeEffect(DeployRequest)(wire)
     return yield* DeployRunner.use((runner) => runner.deploy(request)).pipe(Effect.provide(region))
   }).pipe(
     Effect.provide(SecretStore.layer({}).pipe(Layer.provideMerge(NodeServices.layer))),
@@ -83,9 +83,7 @@ describeOnRegion("a lost webhook", () => {
 
               // A preview goes with its branch; the service stays.
               source.git("branch", "feature")
-              const request = await Schema.decodeUnknownPromise(DeployRequest)(
-                requestOf(target, source, Date.now())
-              )
+              const request = await Schema.decodePromise(DeployRequest)(requestOf(target, source, Date.now()))
               const preview = previewRequest(request, GitRef.make("feature"), {
                 generation: Generation.make(Date.now())
               })

@@ -23,7 +23,7 @@ const [a, b] = [sha("a"), sha("b")]
 const digest = `sha256:${"0".repeat(64)}`
 
 const requestAt = (generation: number, service = "web", url = "https://git.example/o/app") =>
-  Schema.decodeUnknownSync(DeployRequest)({
+  Schema.decodeSync(DeployRequest)({
     owner: { user: "ann", project: "shop" },
     service,
     source: { repository: { url }, ref: "main" },
@@ -33,7 +33,7 @@ const requestAt = (generation: number, service = "web", url = "https://git.examp
   })
 
 const receiptOf = (commit: CommitSha, generation: number, rollback = false) =>
-  Schema.decodeUnknownSync(Receipt)({
+  Schema.decodeSync(Receipt)({
     commit,
     image: { registry: "registry.internal:5000", namespace: "dp-ann-shop", service: "web", commit },
     digest,

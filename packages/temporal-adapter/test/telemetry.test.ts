@@ -23,10 +23,7 @@ import { describeOnRegion, Project, unique } from "./support/Region.ts"
 
 const devServer = DevServer.layer().pipe(Layer.provide(NodeServices.layer))
 const disposable = <A extends Disposable>(make: () => A | Promise<A>) =>
-  Effect.acquireRelease(
-    Effect.promise(async () => make()),
-    (made) => Effect.sync(() => made[Symbol.dispose]())
-  )
+  Effect.acquireDisposable(Effect.promise(async () => make()))
 const steps = ["clone", "build", "push", "deploy", "verify"]
 
 describeOnRegion("telemetry of deployer-worker", () => {

@@ -20,19 +20,11 @@ import { describeOnRegion, Project, unique } from "./support/Region.ts"
 import { authority, tlsProxy } from "./support/TlsProxy.ts"
 
 const devServer = DevServer.layer().pipe(Layer.provide(NodeServices.layer))
-const shared = Effect.acquireRelease(Effect.promise(Shared.make), (made) =>
-  Effect.sync(() => made[Symbol.dispose]())
-)
+const shared = Effect.acquireDisposable(Effect.promise(Shared.make))
 const workerOn = (start: () => WorkerProcess) =>
   Effect.acquireRelease(Effect.sync(start), (worker) => Effect.promise(() => worker.stop()))
-const freshProject = Effect.acquireRelease(
-  Effect.sync(() => new Project("w")),
-  (made) => Effect.sync(() => made[Symbol.dispose]())
-)
-const repository = Effect.acquireRelease(
-  Effect.sync(() => new Repository()),
-  (made) => Effect.sync(() => made[Symbol.dispose]())
-)
+const freshProject = Effect.acquireDisposable(Effect.sync(() => new Project("w")))
+const repository = Effect.acquireDisposable(Effect.sync(() => new Repository()))
 
 describe("settings of deployer-worker", () => {
   it.live("an empty environment ends it with one line that names all that is missing", () =>

@@ -13,7 +13,7 @@ const project = `change-${Date.now().toString(36)}`
 const namespace = `dp-e2e-${project}`
 
 const kubectl = async (...args: ReadonlyArray<string>) => {
-  const { kubeconfig } = Schema.decodeUnknownSync(Schema.fromJsonString(RegionEndpoints))(
+  const { kubeconfig } = Schema.decodeSync(Schema.fromJsonString(RegionEndpoints))(
     readFileSync(regionFile ?? "", "utf8")
   )
   return (
@@ -33,7 +33,7 @@ const Receipt = Schema.Struct({
   pods: Schema.Array(Schema.Struct({ name: Schema.String }))
 })
 const receiptOf = (stdout: string) =>
-  Schema.decodeUnknownSync(Schema.fromJsonString(Receipt))(stdout.trim().split("\n").at(-1) ?? "")
+  Schema.decodeSync(Schema.fromJsonString(Receipt))(stdout.trim().split("\n").at(-1) ?? "")
 
 describeOnRegion("without a build", () => {
   const repository = new Repository()

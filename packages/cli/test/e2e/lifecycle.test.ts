@@ -15,7 +15,7 @@ const project = `end-${id}`
 const namespace = `dp-e2e-${project}`
 
 const endpoints = () =>
-  Schema.decodeUnknownSync(Schema.fromJsonString(RegionEndpoints))(readFileSync(regionFile ?? "", "utf8"))
+  Schema.decodeSync(Schema.fromJsonString(RegionEndpoints))(readFileSync(regionFile ?? "", "utf8"))
 
 const kubectl = async (...args: ReadonlyArray<string>) =>
   (

@@ -11,7 +11,7 @@ const Value: Schema.Codec<unknown> = Schema.suspend(() =>
     Schema.Struct({ stringValue: Schema.String }),
     Schema.Struct({ boolValue: Schema.Boolean }),
     Schema.Struct({ intValue: Schema.Union([Schema.Int, Schema.String]) }),
-    Schema.Struct({ doubleValue: Schema.Number }),
+    Schema.Struct({ doubleValue: Schema.Finite }),
     Schema.Struct({ arrayValue: Schema.Struct({ values: Schema.Array(Value) }) }),
     Schema.Struct({ kvlistValue: Schema.Struct({ values: Schema.Array(KeyValue) }) })
   ])
@@ -47,19 +47,19 @@ const Span = Schema.Struct({
 })
 export type Span = typeof Span.Type
 
-const number = Schema.Union([Schema.Number, Schema.String])
+const number = Schema.Union([Schema.Finite, Schema.String])
 const point = Schema.Struct({
   attributes,
   startTimeUnixNano: nanos,
   timeUnixNano: nanos,
   asInt: Schema.optionalKey(number),
-  asDouble: Schema.optionalKey(Schema.Number),
+  asDouble: Schema.optionalKey(Schema.Finite),
   count: Schema.optionalKey(number),
-  sum: Schema.optionalKey(Schema.Number),
-  min: Schema.optionalKey(Schema.Number),
-  max: Schema.optionalKey(Schema.Number),
+  sum: Schema.optionalKey(Schema.Finite),
+  min: Schema.optionalKey(Schema.Finite),
+  max: Schema.optionalKey(Schema.Finite),
   bucketCounts: Schema.optionalKey(Schema.Array(number)),
-  explicitBounds: Schema.optionalKey(Schema.Array(Schema.Number))
+  explicitBounds: Schema.optionalKey(Schema.Array(Schema.Finite))
 })
 const data = Schema.Struct({
   dataPoints: Schema.Array(point),

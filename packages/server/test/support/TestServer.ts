@@ -25,7 +25,7 @@ export const secretOf = (forge: Forge, repository: string, master = masters[forg
 
 /** A service of `acme/web`, or of what `change` says. */
 export const requestOf = (change: Record<string, unknown> = {}): DeployRequest =>
-  Schema.decodeUnknownSync(DeployRequest)({
+  Schema.decodeSync(DeployRequest)({
     owner: { user: "ann", project: "shop" },
     service: "web",
     source: { repository: { url: "https://git.example/acme/web.git" }, ref: "main" },

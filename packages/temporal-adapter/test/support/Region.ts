@@ -82,7 +82,7 @@ export const tagsOf = async ({ namespace }: Project, service: string): Promise<R
 /** How many builds of a receipt's inputs run now. */
 export const runningBuilds = (wire: Wire.Receipt): Promise<number> =>
   Effect.gen(function* () {
-    const { buildKey, image } = yield* Schema.decodeUnknownEffect(Receipt)(wire)
+    const { buildKey, image } = yield* Schema.decodeEffect(Receipt)(wire)
     const control = yield* connect(yield* endpointOf(region().buildkit.address, undefined))
     const prefix = refPrefix({ buildKey, image, tenant: UserId.make(user) })
     // The daemon's own filter is for builds that have ended.

@@ -39,10 +39,7 @@ export class Authority {
   }
 }
 
-export const authority = Effect.acquireRelease(
-  Effect.sync(() => new Authority()),
-  (made) => Effect.sync(() => made[Symbol.dispose]())
-)
+export const authority = Effect.acquireDisposable(Effect.sync(() => new Authority()))
 
 /** gRPC's answer to a wrong API key. */
 const unauthenticated = {
