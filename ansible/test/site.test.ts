@@ -3,20 +3,9 @@
  * STAND-IN (site/k3s) of the real etcd, API server and controllers, where no pod runs. The vendors are vendors.test.ts'. Minutes of two
  * cores: only with MCPDEPLOY_TEST_FULL=1.
  */
-import { createHash } from "node:crypto"
 import { execFileSync } from "node:child_process"
-import {
-  chmodSync,
-  copyFileSync,
-  cpSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync
-} from "node:fs"
-import { homedir, tmpdir } from "node:os"
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { NodeServices } from "@effect/platform-node"
@@ -25,91 +14,16 @@ import * as Effect from "effect/Effect"
 import { parse } from "yaml"
 import * as Machines from "./lab/Machines.ts"
 import { forMachines, missing } from "./lab/Needs.ts"
+import { absent, eu, makeMirror, yamlOf } from "./site/Mirror.ts"
 
 const isFull = process.env["MCPDEPLOY_TEST_FULL"] === "1"
-const tools = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "mcpdeploy/tools")
-const toolFolder = (name: string): string | undefined => {
-  try {
-    const found = readdirSync(tools).find((entry) => entry.startsWith(`${name}-`) && !entry.endsWith(".lock"))
-    return found === undefined ? undefined : join(tools, found)
-  } catch {
-    return undefined
-  }
-}
-const built = {
-  gvisor: toolFolder("gvisor"),
-  buildkit: toolFolder("buildkit"),
-  gitea: toolFolder("gitea"),
-  kubernetes: toolFolder("kubernetes"),
-  kubectl: toolFolder("kubectl")
-}
-const absent = Object.entries(built).flatMap(([name, folder]) => (folder === undefined ? [name] : []))
 const needs = [
   missing(forMachines),
   ...(isFull ? [] : ["(skipped: minutes of two cores, with MCPDEPLOY_TEST_FULL=1)"]),
   ...(absent.length === 0 ? [] : [`(skipped: \`mcpdeploy local\` has not built ${absent.join(", ")})`])
 ].find((text) => text !== "")
 
-const eu = fileURLToPath(new URL("../../regions/eu-central-1", import.meta.url))
-const yamlOf = (file: string): Record<string, string> => parse(readFileSync(join(eu, file), "utf8"))
-const versionOf = (name: string): string =>
-  yamlOf("inventory/group_vars/all/main.yml")[`region_${name}_version`] ?? ""
-const versions = {
-  k3s: versionOf("k3s"),
-  gvisor: versionOf("gvisor"),
-  buildkit: versionOf("buildkit"),
-  gitea: versionOf("gitea")
-}
 const playbookOf = (name: string) => fileURLToPath(new URL(`../playbooks/${name}.yml`, import.meta.url))
-
-/** Releases as their projects publish them, by path. */
-const makeMirror = (root: string): void => {
-  const put = (path: string, from: string, sum: "sha256" | "sha512" | undefined) => {
-    const target = join(root, path)
-    mkdirSync(join(target, ".."), { recursive: true })
-    copyFileSync(from, target)
-    chmodSync(target, 0o755)
-    if (sum === undefined) return
-    const digest = createHash(sum).update(readFileSync(target)).digest("hex")
-    writeFileSync(`${target}.${sum}`, `${digest}  ${path.split("/").at(-1)}\n`)
-  }
-  const k3s = `k3s/${versions.k3s}/k3s`
-  put(k3s, fileURLToPath(new URL("site/k3s", import.meta.url)), undefined)
-  const digest = createHash("sha256")
-    .update(readFileSync(join(root, k3s)))
-    .digest("hex")
-  writeFileSync(join(root, `k3s/${versions.k3s}/sha256sum-amd64.txt`), `${digest}  k3s\n`)
-  for (const name of ["runsc", "containerd-shim-runsc-v1"])
-    put(`gvisor/${versions.gvisor}/x86_64/${name}`, join(built.gvisor ?? "", name), "sha512")
-  put(
-    `gitea/${versions.gitea}/gitea-${versions.gitea}-linux-amd64`,
-    join(built.gitea ?? "", "gitea"),
-    "sha256"
-  )
-  // A release has these within it; the one that was built here has not.
-  const files = readdirSync(built.gitea ?? "").filter((name) =>
-    ["options", "templates", "public"].includes(name)
-  )
-  execFileSync("tar", ["-C", built.gitea ?? "", "-czf", join(root, "gitea-files.tar.gz"), ...files])
-  execFileSync("tar", [
-    ...["-chf", join(root, "k3s-parts.tar"), "-C", built.kubernetes ?? "", "kube-apiserver"],
-    ...["kube-controller-manager", "-C", built.kubectl ?? "", "kubectl"]
-  ])
-  const bin = join(root, "bin")
-  mkdirSync(bin, { recursive: true })
-  for (const name of ["buildkitd", "buildctl"])
-    copyFileSync(join(built.buildkit ?? "", name), join(bin, name))
-  mkdirSync(join(root, `buildkit/${versions.buildkit}`), { recursive: true })
-  execFileSync("tar", [
-    ...[
-      "-C",
-      root,
-      "-czf",
-      join(root, `buildkit/${versions.buildkit}/buildkit-${versions.buildkit}.linux-amd64.tar.gz`)
-    ],
-    "bin"
-  ])
-}
 
 /** As `bin/buildkit-certificates` prints them for the vault. */
 const certificates = (): unknown =>
