@@ -1,6 +1,6 @@
 /**
  * The whole of `site.yml` on four machines over SSH. Sandbox, builds and Gitea are the real programs, from a mirror in the lab; k3s is a
- * STAND-IN (site/k3s) of the real etcd, API server and controllers, where no pod runs. The vendors are vendors.test.ts'. Minutes of two
+ * STAND-IN (site/k3s) of the real etcd, API server, controllers and scheduler, where pods are only said to run. The vendors are vendors.test.ts'. Minutes of two
  * cores: only with MCPDEPLOY_TEST_FULL=1.
  */
 import { execFileSync } from "node:child_process"
@@ -168,7 +168,7 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
           )
         )
         process.stdout.write(
-          `site.yml: ${first.length} tasks on four machines in ${seconds(begun)} s; k3s is a STAND-IN: no pod runs\n`
+          `site.yml: ${first.length} tasks on four machines in ${seconds(begun)} s; k3s is a STAND-IN: pods are only said to run\n`
         )
         const changed = (results: ReadonlyArray<Machines.Result>) =>
           results.filter(({ outcome }) => outcome === "changed").map(({ host, task }) => `${host} ${task}`)
@@ -295,6 +295,9 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
         )
         assert.deepStrictEqual(changed(yield* run("site")), [], "and the nodes are in it as before")
 
+        // Every node ready, the platform's pods up, a pod brought to the run-pool by its RuntimeClass, backups young.
+        assert.deepStrictEqual(changed(yield* run("verify")), [])
+
         // Nodes that go and come.
         const nodes = "k3s kubectl get nodes --no-headers | tr -s ' ' | cut -d ' ' -f 1,2"
         assert.deepStrictEqual(changed(yield* run("add_node", "--extra-vars", "node=run-1")), [])
@@ -312,11 +315,17 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
           yield* on("ctrl-1", nodes),
           "build-1 Ready\nctrl-1 Ready\nops-1 Ready\nrun-1 Ready"
         )
+        const upgrading = Date.now()
         yield* run("upgrade")
+        process.stdout.write(`upgrade: three nodes emptied one after the other in ${seconds(upgrading)} s\n`)
         assert.strictEqual(
           yield* on("ctrl-1", nodes),
           "build-1 Ready\nctrl-1 Ready\nops-1 Ready\nrun-1 Ready",
           "and none is cordoned"
+        )
+        yield* on(
+          "ctrl-1",
+          "k3s kubectl rollout status -n dp-system deployment/deployer-worker deployment/deployer-server --timeout=60s"
         )
         assert.deepStrictEqual(changed(yield* run("rotate_secrets")), [])
       }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),

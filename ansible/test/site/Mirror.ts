@@ -69,7 +69,7 @@ export const makeMirror = (root: string): void => {
   execFileSync("tar", ["-C", built.gitea ?? "", "-czf", join(root, "gitea-files.tar.gz"), ...files])
   execFileSync("tar", [
     ...["-chf", join(root, "k3s-parts.tar"), "-C", built.kubernetes ?? "", "kube-apiserver"],
-    ...["kube-controller-manager", "-C", built.kubectl ?? "", "kubectl"]
+    ...["kube-controller-manager", "kube-scheduler", "-C", built.kubectl ?? "", "kubectl"]
   ])
   const bin = join(root, "bin")
   mkdirSync(bin, { recursive: true })

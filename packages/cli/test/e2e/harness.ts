@@ -114,11 +114,12 @@ export class Repository {
   }
 }
 
-/** Asks a service through the region's ingress. */
+/** Asks a service through the region's ingress; fails when it has not answered in 20 s. */
 export const ask = (url: string): Promise<{ readonly status: number; readonly body: string }> =>
   new Promise((resolve, reject) => {
     const { host, port } = new URL(url)
-    get({ host: "127.0.0.1", port, path: "/", headers: { host } }, (response) => {
+    const signal = AbortSignal.timeout(20_000)
+    get({ host: "127.0.0.1", port, path: "/", headers: { host }, signal }, (response) => {
       let body = ""
       response.setEncoding("utf8").on("data", (text: string) => (body += text))
       response.on("end", () => resolve({ status: response.statusCode ?? 0, body }))
