@@ -1,9 +1,29 @@
 import { createServer } from "node:http"
+import { setTimeout } from "node:timers/promises"
 import { createClient } from "redis"
 
-const db = createClient({ url: process.env.DATABASE_URL })
-db.on("error", (error) => console.error(`database: ${error.message}`))
-await db.connect()
+/** The database may come up after this, and until it does its name may lead nowhere, or elsewhere: each attempt is a new client. */
+const connect = async () => {
+  for (;;) {
+    const client = createClient({ url: process.env.DATABASE_URL })
+    client.on("error", (error) => console.error(`database: ${error.message}`))
+    try {
+      await Promise.race([client.connect(), rejectAfter(3000)])
+      await Promise.race([client.ping(), rejectAfter(3000)])
+      return client
+    } catch (error) {
+      console.error(`database: ${error.message}`)
+      if (client.isOpen) client.destroy()
+      await setTimeout(500)
+    }
+  }
+}
+const rejectAfter = async (ms) => {
+  await setTimeout(ms)
+  throw new Error(`no answer within ${ms} ms`)
+}
+
+const db = await connect()
 
 const server = createServer(async (request, response) => {
   try {
