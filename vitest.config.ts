@@ -31,6 +31,7 @@ export default defineConfig({
         hookTimeout: 120_000
       }
     })),
-    maxWorkers: 2
+    // More than two cores: most of the time is spent waiting for servers.
+    maxWorkers: 3
   }
 })
