@@ -1,12 +1,11 @@
 /** ansible-lint, with its strictest profile. */
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { run } from "@mcpdeploy/local-region/Command"
 import * as Effect from "effect/Effect"
 import * as Ansible from "./lab/Ansible.ts"
+import { temporary } from "./lab/Folder.ts"
 import { missing } from "./lab/Needs.ts"
 
 const lacks =
@@ -20,10 +19,7 @@ describe.skipIf(lacks !== "")(`ansible-lint ${lacks}`, () => {
     () =>
       Effect.gen(function* () {
         const bin = yield* Ansible.installed
-        const home = yield* Effect.acquireRelease(
-          Effect.sync(() => mkdtempSync(join(tmpdir(), "mcpdeploy-lint-"))),
-          (path) => Effect.sync(() => rmSync(path, { recursive: true }))
-        )
+        const home = yield* temporary("mcpdeploy-lint-")
         // Fails with the findings.
         const output = yield* run(
           join(bin, "ansible-lint"),

@@ -1,6 +1,5 @@
 /** What the roles hand to k3s is YAML that Kubernetes can read: rendered by the roles themselves, with the values of eu-central-1. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { NodeServices } from "@effect/platform-node"
@@ -9,6 +8,7 @@ import { run } from "@mcpdeploy/local-region/Command"
 import * as Effect from "effect/Effect"
 import { parseAllDocuments } from "yaml"
 import * as Ansible from "./lab/Ansible.ts"
+import { temporary } from "./lab/Folder.ts"
 import * as Lab from "./lab/Lab.ts"
 import { forNamespaces, missing } from "./lab/Needs.ts"
 
@@ -21,10 +21,7 @@ describe.skipIf(lacks !== "")(`manifests of the cluster's roles ${lacks}`, () =>
     () =>
       Effect.gen(function* () {
         const bin = yield* Ansible.installed
-        const folder = yield* Effect.acquireRelease(
-          Effect.sync(() => mkdtempSync(join(tmpdir(), "mcpdeploy-manifests-"))),
-          (path) => Effect.sync(() => rmSync(path, { recursive: true }))
-        )
+        const folder = yield* temporary("mcpdeploy-manifests-")
         // In the lab's mounts k3s' folder is another one.
         const lab = yield* Lab.make
         const own = "/var/lib/rancher/k3s/server/manifests"
@@ -92,10 +89,7 @@ describe.skipIf(lacks !== "")(`manifests of the cluster's roles ${lacks}`, () =>
     () =>
       Effect.gen(function* () {
         const bin = yield* Ansible.installed
-        const folder = yield* Effect.acquireRelease(
-          Effect.sync(() => mkdtempSync(join(tmpdir(), "mcpdeploy-variables-"))),
-          (path) => Effect.sync(() => rmSync(path, { recursive: true }))
-        )
+        const folder = yield* temporary("mcpdeploy-variables-")
         const said = (host: string) =>
           run(
             join(bin, "ansible"),

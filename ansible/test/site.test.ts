@@ -4,14 +4,14 @@
  * cores: only with MCPDEPLOY_TEST_FULL=1.
  */
 import { execFileSync } from "node:child_process"
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { NodeServices } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { parse } from "yaml"
+import { temporary } from "./lab/Folder.ts"
 import * as Machines from "./lab/Machines.ts"
 import { forMachines, missing } from "./lab/Needs.ts"
 import { absent, eu, makeMirror, yamlOf } from "./site/Mirror.ts"
@@ -86,10 +86,7 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
     "makes four machines a region; run again it changes nothing; --check says so; ops and ctrl are lost and restored; nodes go and come",
     () =>
       Effect.gen(function* () {
-        const folder = yield* Effect.acquireRelease(
-          Effect.sync(() => mkdtempSync(join(tmpdir(), "mcpdeploy-site-"))),
-          (path) => Effect.sync(() => rmSync(path, { recursive: true, force: true }))
-        )
+        const folder = yield* temporary("mcpdeploy-site-")
         makeMirror(join(folder, "mirror"))
         const { inventoryVariables, lab, machines, playbook, ssh } = yield* Machines.make(Machines.four)
         yield* lab.start("nsenter", [

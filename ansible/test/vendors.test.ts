@@ -1,6 +1,5 @@
 /** `vendors.yml`, as Ansible runs it: `mcpdeploy region` as a process, against doubles of Hetzner's and Cloudflare's APIs. */
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { NodeServices } from "@effect/platform-node"
@@ -11,6 +10,7 @@ import * as HetznerDouble from "@mcpdeploy/provider-hetzner/testing/HetznerDoubl
 import * as RobotDouble from "@mcpdeploy/provider-hetzner/testing/RobotDouble"
 import * as Effect from "effect/Effect"
 import * as Ansible from "./lab/Ansible.ts"
+import { temporary } from "./lab/Folder.ts"
 import { missing } from "./lab/Needs.ts"
 
 const lacks = missing(["python3", "flock"])
@@ -23,10 +23,7 @@ describe.skipIf(lacks !== "")(`vendors.yml ${lacks}`, () => {
     () =>
       Effect.gen(function* () {
         const bin = yield* Ansible.installed
-        const folder = yield* Effect.acquireRelease(
-          Effect.sync(() => mkdtempSync(join(tmpdir(), "mcpdeploy-vendors-"))),
-          (path) => Effect.sync(() => rmSync(path, { recursive: true }))
-        )
+        const folder = yield* temporary("mcpdeploy-vendors-")
         const region = join(folder, "eu-central-1")
         cpSync(join(project, "regions/eu-central-1"), region, { recursive: true })
         const webSources = join(region, "inventory/group_vars/all/web_sources.yml")

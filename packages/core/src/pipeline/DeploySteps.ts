@@ -7,9 +7,7 @@ import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import * as Stream from "effect/Stream"
 import { type Applied, ClusterApplier, restoredWorkload, type Workload } from "../ClusterApplier.ts"
 import { buildKey } from "../domain/BuildKey.ts"
 import { emit } from "../domain/DeployEvent.ts"
@@ -25,7 +23,7 @@ import { ServiceCatalog } from "../ServiceCatalog.ts"
 import type { DeployError } from "./DeployError.ts"
 import { evidence } from "./Evidence.ts"
 import type * as Steps from "./Steps.ts"
-import { bytes, reportBuild, reported, short } from "./StepReport.ts"
+import { bytes, followBuild, reported, short } from "./StepReport.ts"
 import { countBuild } from "./StepTelemetry.ts"
 
 export interface DeployStepsConfig {
@@ -144,8 +142,8 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
       const checkout = yield* git.checkout(request.source.repository, commit)
       const context = yield* resolveInside(request.source.repository, checkout, rootDirectory)
       const solve = (acceptFinished: boolean) =>
-        builder
-          .build({
+        followBuild(
+          builder.build({
             tenant: request.owner.user,
             image,
             context,
@@ -154,12 +152,7 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
             acceptFinished,
             timeoutSeconds: timeoutSeconds ?? config.buildTimeoutSeconds
           })
-          .pipe(
-            Stream.tap(reportBuild),
-            Stream.filter((event) => event._tag === "Built"),
-            Stream.runLast,
-            Effect.map(Option.getOrThrow)
-          )
+        )
       const first = yield* solve(true)
       const built = first.reused && !(yield* inRegistry(image, first.digest)) ? yield* solve(false) : first
       yield* countBuild(built.reused)

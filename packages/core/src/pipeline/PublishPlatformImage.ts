@@ -3,10 +3,8 @@
  * push. Manifests name it by its tag, which nodes keep once they have pulled it: a tag never changes what it means.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
 import { buildKey } from "../domain/BuildKey.ts"
 import { UserId } from "../domain/Identity.ts"
 import { ImageDigest, type PlatformImage } from "../domain/Image.ts"
@@ -14,7 +12,7 @@ import { type GitRef, type GitRepository, RepositoryPath } from "../domain/Sourc
 import { GitSource } from "../GitSource.ts"
 import { ImageBuilder } from "../ImageBuilder.ts"
 import { Registry } from "../Registry.ts"
-import { bytes, reportBuild, reported, short } from "./StepReport.ts"
+import { bytes, followBuild, reported, short } from "./StepReport.ts"
 
 /** The tag is there, and means another image. */
 export class PlatformImageTaken extends Schema.TaggedError<PlatformImageTaken>()("PlatformImageTaken", {
@@ -31,18 +29,16 @@ export interface PlatformImageRequest {
   readonly image: PlatformImage
   readonly repository: GitRepository
   readonly ref: GitRef
-  /** `Dockerfile` when absent. */
-  readonly dockerfile?: RepositoryPath
   readonly timeoutSeconds: number
 }
 
 /** The image's builds share the build pool with customers' as one more tenant. */
 const tenant = UserId.make("mcpdeploy")
 const root = RepositoryPath.make(".")
+const dockerfile = RepositoryPath.make("Dockerfile")
 
 /** Repeated, it changes nothing. */
 export const publishPlatformImage = Effect.fn("publishPlatformImage")(function* ({
-  dockerfile = RepositoryPath.make("Dockerfile"),
   image,
   ref,
   repository,
@@ -65,26 +61,23 @@ export const publishPlatformImage = Effect.fn("publishPlatformImage")(function* 
   const { commit, path } = checkout
   const inputs = { dockerfile, args: {}, secrets: {} }
   const { digest } = yield* reported("build")(
-    builder
-      .build({
-        tenant,
-        image,
-        context: path,
-        ...inputs,
-        buildKey: buildKey(
-          { ...inputs, repository, commit, rootDirectory: root, builderVersion: "platform 1" },
-          Redacted.make("no secrets")
-        ),
-        acceptFinished: false,
-        timeoutSeconds
-      })
-      .pipe(
-        Stream.tap(reportBuild),
-        Stream.filter((event) => event._tag === "Built"),
-        Stream.runLast,
-        Effect.map(Option.getOrThrow),
-        Effect.map((built) => ({ output: { digest: built.digest }, summary: short(built.digest) }))
+    Effect.map(
+      followBuild(
+        builder.build({
+          tenant,
+          image,
+          context: path,
+          ...inputs,
+          buildKey: buildKey(
+            { ...inputs, repository, commit, rootDirectory: root, builderVersion: "platform 1" },
+            Redacted.make("no secrets")
+          ),
+          acceptFinished: false,
+          timeoutSeconds
+        })
       ),
+      (built) => ({ output: { digest: built.digest }, summary: short(built.digest) })
+    ),
     {}
   )
   return yield* reported("push")(

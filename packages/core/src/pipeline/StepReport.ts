@@ -1,9 +1,11 @@
 /** StepReport: what a step tells of itself as it happens, to whoever runs the deploy and to telemetry. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import { type DeployStep, emit } from "../domain/DeployEvent.ts"
 import type { ImageDigest } from "../domain/Image.ts"
-import type { BuildEvent } from "../ImageBuilder.ts"
+import type { BuildEvent, Built } from "../ImageBuilder.ts"
 import { annotateStep, countVertex, type StepSubject } from "./StepTelemetry.ts"
 
 export const short = (digest: ImageDigest): string => digest.slice(0, "sha256:".length + 12)
@@ -15,8 +17,7 @@ export const bytes = (size: number): string =>
       ? `${(size / 1024).toFixed(1)} KiB`
       : `${(size / 1024 ** 2).toFixed(1)} MiB`
 
-/** Hands a build's event on. */
-export const reportBuild = (event: BuildEvent): Effect.Effect<void> => {
+const reportBuild = (event: BuildEvent): Effect.Effect<void> => {
   switch (event._tag) {
     case "BuildVertex": {
       const told =
@@ -43,6 +44,15 @@ export const reportBuild = (event: BuildEvent): Effect.Effect<void> => {
       return Effect.void
   }
 }
+
+/** Hands a build's events on, until the image is there. */
+export const followBuild = <E>(events: Stream.Stream<BuildEvent, E>): Effect.Effect<Built, E> =>
+  events.pipe(
+    Stream.tap(reportBuild),
+    Stream.filter((event) => event._tag === "Built"),
+    Stream.runLast,
+    Effect.map(Option.getOrThrow)
+  )
 
 /** Reports a step's begin and end, says on its span what it is about, and keeps only its output. */
 export function reported(step: DeployStep) {
