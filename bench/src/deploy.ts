@@ -2,13 +2,14 @@
  * `bench deploy`: the whole deploy of a small app against what a person would type for it: `git clone`, `buildctl build`
  * with push, `kubectl apply --server-side`, `kubectl rollout status`. Ours runs in one process, as the deployer does.
  *
- * cold: a commit that was never built, on an empty build cache; unchanged: the same again. "over the build" is all of a
+ * cold: a commit that was never built, on an empty build cache, once the deploy before has settled; unchanged: the same again. "over the build" is all of a
  * cold deploy but its build step, against the limit of 5 s.
  */
 import { execFile, execFileSync } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
 import { promisify } from "node:util"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import {
@@ -30,7 +31,10 @@ import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
 import type { Measure } from "./measure.ts"
 
 const command = promisify(execFile)
-const runs = 7
+const runs = 9
+
+/** How long nothing is done before each deploy that is measured. */
+const settleMs = 3_000
 
 /** Milliseconds that a deploy on a running region may take over what its build takes. */
 const overBuildLimit = 5_000
@@ -134,6 +138,15 @@ const measureDeploys = async (): Promise<ReadonlyArray<Measure>> => {
   const unchanged = pairs()
   const overBuild = pairs()
   const prune = () => command(buildctl, ["--addr", address, "prune", "--all"])
+  /** The last deploy's old pods have ended, and the cluster has tidied up after them: else the next one pays for it. */
+  const settle = async () => {
+    const both = [namespace, owner.namespace]
+    for (const each of both) {
+      while ((await kube("-n", each, "get", "pods", "-o", "name")).stdout.trim().split("\n").length > 1)
+        await sleep(200)
+    }
+    await sleep(settleMs)
+  }
   try {
     // The first of each is not counted: it pulls the base image and loads code.
     commit("first")
@@ -154,6 +167,7 @@ const measureDeploys = async (): Promise<ReadonlyArray<Measure>> => {
       }
       for (const deploy of index % 2 === 0 ? [ours, peer] : [peer, ours]) {
         await prune()
+        await settle()
         await deploy()
       }
     }

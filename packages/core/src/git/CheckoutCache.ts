@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
 import type { PlatformError } from "effect/PlatformError"
+import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { CommitSha } from "../domain/Source.ts"
@@ -146,6 +147,9 @@ export const make = Effect.fnUntraced(function* (options: {
     }
   })
 
+  /** Told of each new checkout. */
+  const grown = yield* Queue.sliding<void>(1)
+
   /** Removes what processes that were killed have left. */
   const sweep = Effect.gen(function* () {
     for (const repository of yield* fs.readDirectory(checkouts)) {
@@ -158,19 +162,23 @@ export const make = Effect.fnUntraced(function* (options: {
     }
   }).pipe(Effect.mapError((error) => (error._tag === "PlatformError" ? reason(error) : error)))
 
-  /** The checkout under a shared lock, or undefined when it has to be made. */
-  const lease = Effect.fnUntraced(function* (paths: Paths) {
-    const scope = yield* Scope.fork(yield* Scope.Scope)
-    yield* FileLock.acquire(paths.useLock, "shared").pipe(Scope.provide(scope))
-    const record = yield* read(paths)
-    if (record === undefined) {
-      yield* Scope.close(scope, Exit.void)
-      return undefined
-    }
-    const now = new Date()
-    yield* fs.utimes(paths.useLock, now, now).pipe(Effect.ignore)
-    return { path: join(paths.final, "files"), size: record.size, files: record.files }
-  })
+  /** Makes the checkout unless it is there, and then holds `use`, too. Returns whether it had to. */
+  const makeMissing = Effect.fnUntraced(function* <R>(
+    paths: Paths,
+    fill: Fill,
+    use: Effect.Effect<unknown, GitReason, R>
+  ) {
+    // Both at once, for each is a process. Who removes a checkout waits for neither, so their order is free.
+    const [lock] = yield* Effect.all([FileLock.acquire(paths.makeLock, "exclusive"), use], {
+      concurrency: "unbounded"
+    })
+    if ((yield* read(paths)) !== undefined) return false
+    yield* produce(paths, lock, fill).pipe(
+      // One more attempt with everything removed that nobody uses.
+      Effect.catchTag("DiskFull", () => Effect.andThen(evict(0), produce(paths, lock, fill)))
+    )
+    return true
+  }, Effect.scoped)
 
   /** The checkout of a commit, made by `fill` when it is not there. It stays as long as the scope. */
   const get = Effect.fnUntraced(function* (
@@ -180,25 +188,36 @@ export const make = Effect.fnUntraced(function* (options: {
   ): Effect.fn.Return<CachedCheckout, GitReason, Scope.Scope> {
     const paths = pathsOf(repository, commit)
     yield* fs.makeDirectory(join(checkouts, repository), { recursive: true }).pipe(Effect.mapError(reason))
-    let made = false
+    const scope = yield* Scope.Scope
     for (;;) {
-      const leased = (yield* read(paths)) === undefined ? undefined : yield* lease(paths)
-      if (leased !== undefined) {
-        if (made) yield* evict(options.maxBytes)
-        return leased
+      const lease = yield* Scope.fork(scope)
+      const use = FileLock.acquire(paths.useLock, "shared").pipe(Scope.provide(lease))
+      const made =
+        (yield* read(paths)) === undefined
+          ? yield* makeMissing(paths, fill, use).pipe(
+              Effect.onError((cause) => Scope.close(lease, Exit.failCause(cause)))
+            )
+          : yield* Effect.as(use, false)
+      const record = yield* read(paths)
+      if (record === undefined) {
+        // It was removed before the lock was held.
+        yield* Scope.close(lease, Exit.void)
+        continue
       }
-      yield* Effect.gen(function* () {
-        const lock = yield* FileLock.acquire(paths.makeLock, "exclusive")
-        if ((yield* read(paths)) !== undefined) return
-        yield* produce(paths, lock, fill).pipe(
-          // One more attempt with everything removed that nobody uses.
-          Effect.catchTag("DiskFull", () => Effect.andThen(evict(0), produce(paths, lock, fill)))
-        )
-        made = true
-      }).pipe(Effect.scoped)
+      const now = new Date()
+      yield* fs.utimes(paths.useLock, now, now).pipe(Effect.ignore)
+      if (made) yield* Queue.offer(grown, undefined)
+      return { path: join(paths.final, "files"), size: record.size, files: record.files }
     }
   })
 
   yield* fs.makeDirectory(checkouts, { recursive: true, mode: 0o700 }).pipe(Effect.mapError(reason))
-  return { get, evict, sweep }
+  // Beside the deploys: it looks at every checkout there is. One round at a time, and one more for all that came meanwhile.
+  yield* Queue.take(grown).pipe(
+    Effect.andThen(evict(options.maxBytes)),
+    Effect.catch((error) => Effect.logWarning(`unused checkouts were not removed: ${error.message}`)),
+    Effect.forever,
+    Effect.forkScoped
+  )
+  return { get, sweep }
 })

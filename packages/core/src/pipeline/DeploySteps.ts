@@ -86,16 +86,16 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
 
   const clone = Effect.fn("DeploySteps.clone")(
     function* ({ request }: Steps.CloneInput) {
+      const { ref, repository } = request.source
+      const fetched = Effect.flatMap(git.resolve(repository, ref), (commit) =>
+        git.checkout(repository, commit)
+      )
       // The request is kept though its commit cannot be had: so the push that mends it finds the service.
-      const [resolved] = yield* Effect.all(
-        [
-          Effect.exit(git.resolve(request.source.repository, request.source.ref)),
-          Effect.andThen(cluster.claim(request.target), catalog.register(request))
-        ],
+      const [checkout] = yield* Effect.all(
+        [Effect.exit(fetched), Effect.andThen(cluster.claim(request.target), catalog.register(request))],
         { concurrency: "unbounded" }
       )
-      const commit = yield* resolved
-      const { files, size } = yield* git.checkout(request.source.repository, commit)
+      const { commit, files, size } = yield* checkout
       return { output: { commit }, summary: `${commit.slice(0, 12)}, ${files} files, ${bytes(size)}` }
     },
     Effect.scoped,
