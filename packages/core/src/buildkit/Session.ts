@@ -1,6 +1,6 @@
 /**
  * What a build may ask of this side: the context's files, registry credentials, build secrets. Served through the
- * {@link Tunnel}; everything else answers UNIMPLEMENTED.
+ * tunnel (Tunnel.ts); everything else answers UNIMPLEMENTED.
  */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
 import * as Effect from "effect/Effect"
@@ -8,6 +8,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { randomBytes } from "node:crypto"
 import * as http2 from "node:http2"
+import { BuilderUnreachable } from "../BuildFailure.ts"
 import type { Endpoint } from "./Address.ts"
 import { FileSender, type Transfer } from "./FileSync.ts"
 import { Deframer, frame } from "./Framing.ts"
@@ -18,7 +19,7 @@ import {
   GetSecretResponseSchema,
   HealthCheckResponseSchema
 } from "./gen/buildkit_pb.ts"
-import { Tunnel } from "./Tunnel.ts"
+import { openTunnel } from "./Tunnel.ts"
 import type { WalkFilter } from "./Walk.ts"
 
 /** What the daemon logs in with at a registry. */
@@ -174,7 +175,7 @@ const sharedKeyHeaders = (key: string): Readonly<Record<string, string>> =>
 export const openSession = (
   endpoint: Endpoint,
   content: SessionContent
-): Effect.Effect<Session, never, Scope.Scope> =>
+): Effect.Effect<Session, BuilderUnreachable, Scope.Scope> =>
   Effect.gen(function* () {
     const id = newSessionId()
     const methods = unaryMethods(content)
@@ -206,14 +207,21 @@ export const openSession = (
     }
 
     yield* Effect.acquireRelease(
-      Effect.sync(() => {
-        const tunnel = new Tunnel(endpoint, {
+      Effect.gen(function* () {
+        const metadata = {
           "x-docker-expose-session-uuid": id,
           ...sharedKeyHeaders(content.sharedKey),
           "x-docker-expose-session-grpc-method": [...Object.keys(methods), diffCopy]
+        }
+        const tunnel = yield* Effect.tryPromise({
+          try: () => openTunnel(endpoint, metadata, failed),
+          catch: (cause) =>
+            new BuilderUnreachable({
+              address: endpoint.address,
+              detail: `this machine has no loopback to reach it through (${String(cause)})`
+            })
         })
-        tunnel.on("error", failed)
-        const server = http2.performServerHandshake(tunnel, {
+        const server = http2.performServerHandshake(tunnel.connection, {
           // a pattern for each line of .dockerignore: node's default of 128 headers is not enough
           maxHeaderListPairs: 1 << 20,
           settings: { maxHeaderListSize: 16 * 1024 * 1024, enablePush: false }

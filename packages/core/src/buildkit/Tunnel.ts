@@ -5,13 +5,15 @@
  * It runs on node:http2, which was measured faster than buildctl; @grpc/grpc-js was measured slower.
  */
 import * as http2 from "node:http2"
-import { Duplex } from "node:stream"
+import type * as net from "node:net"
 import type { Endpoint } from "./Address.ts"
 import { Deframer, FieldReader, frameHeadLength, writePaddedVarint } from "./Framing.ts"
+import { socketPair } from "./SocketPair.ts"
 
 /** Bytes of a message's head in front of the payload: gRPC's, the field's tag, and its length. */
 const headLength = frameHeadLength + 1 + 4
-const initialStagingLength = 256 * 1024
+/** Bytes of a message's payload, at most. */
+const payloadLength = 256 * 1024
 
 /** Payload of `BytesMessage { bytes data = 1 }`. */
 const payloadOf = (message: Buffer): Buffer => {
@@ -30,102 +32,112 @@ export class TunnelRefused extends Error {
   override readonly name = "TunnelRefused"
 }
 
-/** The connection in the call. Destroying it ends the call and its TCP connection or socket. */
-export class Tunnel extends Duplex {
-  private readonly session: http2.ClientHttp2Session
-  private readonly call: http2.ClientHttp2Stream
-  private readonly deframer = new Deframer()
-  private staging = Buffer.allocUnsafeSlow(initialStagingLength)
+/** Makes messages of what a socket reads, in two buffers: one is read into while the other is on its way. */
+class Outgoing {
+  private filling = Buffer.allocUnsafeSlow(headLength + payloadLength)
+  private spare = Buffer.allocUnsafeSlow(headLength + payloadLength)
+  private onTheirWay = 0
+  private send: (message: Buffer, sent: () => void) => void = () => {}
+  private readMore: () => void = () => {}
 
-  constructor(endpoint: Endpoint, metadata: Readonly<Record<string, string | ReadonlyArray<string>>>) {
-    super({ readableHighWaterMark: 256 * 1024, writableHighWaterMark: 256 * 1024 })
-    this.session = http2.connect(`${endpoint.scheme}://buildkit`, {
-      createConnection: endpoint.connect,
-      settings: { enablePush: false }
-    })
-    this.session.on("error", (error) => this.destroy(error))
-    this.call = this.session.request(
-      {
-        ":method": "POST",
-        ":path": "/moby.buildkit.v1.Control/Session",
-        "content-type": "application/grpc",
-        te: "trailers",
-        ...Object.fromEntries(
-          Object.entries(metadata).map(([name, value]) => [
-            name,
-            typeof value === "string" ? value : [...value]
-          ])
-        )
-      },
-      { endStream: false }
-    )
-    const refused = (headers: http2.IncomingHttpHeaders): void => {
-      const status = headers["grpc-status"]
-      if (status === undefined || status === "0") return
-      this.destroy(
-        new TunnelRefused(decodeURIComponent(String(headers["grpc-message"] ?? `status ${status}`)))
-      )
+  readonly onread: net.OnReadOpts = {
+    buffer: () => this.filling.subarray(headLength),
+    callback: (length) => {
+      const message = this.filling
+      message[0] = 0
+      message.writeUInt32BE(headLength - frameHeadLength + length, 1)
+      message[frameHeadLength] = 0x0a
+      writePaddedVarint(message, frameHeadLength + 1, length, 4)
+      this.filling = this.spare
+      this.spare = message
+      this.onTheirWay++
+      this.send(message.subarray(0, headLength + length), () => {
+        if (this.onTheirWay-- === 2) this.readMore()
+      })
+      return this.onTheirWay < 2
     }
-    this.call.on("response", refused)
-    this.call.on("trailers", refused)
-    this.call.on("data", (chunk: Buffer) => this.receive(chunk))
-    this.call.on("end", () => this.push(null))
-    this.call.on("error", (error) => this.destroy(error))
-    this.call.on("close", () => this.destroy())
   }
 
-  private receive(chunk: Buffer): void {
+  start(socket: net.Socket, call: http2.ClientHttp2Stream): void {
+    this.send = (message, sent) => call.write(message, sent)
+    this.readMore = () => socket.resume()
+  }
+}
+
+/** The connection in the call. */
+export interface Tunnel {
+  /** This side's end of it. */
+  readonly connection: net.Socket
+  /** Ends the call, and its TCP connection or socket. */
+  readonly destroy: () => void
+}
+
+/** Begins the call. `failed` is told why the tunnel has ended, unless it was by {@link Tunnel.destroy}. */
+export const openTunnel = async (
+  endpoint: Endpoint,
+  metadata: Readonly<Record<string, string | ReadonlyArray<string>>>,
+  failed: (error: Error) => void
+): Promise<Tunnel> => {
+  const outgoing = new Outgoing()
+  const [inside, connection] = await socketPair(outgoing.onread)
+  const session = http2.connect(`${endpoint.scheme}://buildkit`, {
+    createConnection: endpoint.connect,
+    settings: { enablePush: false }
+  })
+  const call = session.request(
+    {
+      ":method": "POST",
+      ":path": "/moby.buildkit.v1.Control/Session",
+      "content-type": "application/grpc",
+      te: "trailers",
+      ...Object.fromEntries(
+        Object.entries(metadata).map(([name, value]) => [
+          name,
+          typeof value === "string" ? value : [...value]
+        ])
+      )
+    },
+    { endStream: false }
+  )
+  outgoing.start(inside, call)
+
+  let destroyed = false
+  const destroy = () => {
+    if (destroyed) return
+    destroyed = true
+    call.close(http2.constants.NGHTTP2_CANCEL)
+    session.destroy()
+    inside.destroy()
+    connection.destroy()
+  }
+  const fail = (error: Error) => {
+    if (!destroyed) failed(error)
+    destroy()
+  }
+
+  const refused = (headers: http2.IncomingHttpHeaders): void => {
+    const status = headers["grpc-status"]
+    if (status === undefined || status === "0") return
+    fail(new TunnelRefused(decodeURIComponent(String(headers["grpc-message"] ?? `status ${status}`))))
+  }
+  const deframer = new Deframer()
+  const receive = (chunk: Buffer): void => {
     try {
-      for (const message of this.deframer.push(chunk)) {
+      for (const message of deframer.push(chunk)) {
         const payload = payloadOf(message)
-        if (payload.length > 0 && !this.push(payload)) this.call.pause()
+        if (payload.length > 0 && !inside.write(payload)) call.pause()
       }
     } catch (error) {
-      this.destroy(error instanceof Error ? error : new Error(String(error)))
+      fail(error instanceof Error ? error : new Error(String(error)))
     }
   }
-
-  override _read(): void {
-    this.call.resume()
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
-    this.send([chunk], done)
-  }
-
-  override _writev(
-    chunks: Array<{ chunk: Buffer; encoding: BufferEncoding }>,
-    done: (error?: Error | null) => void
-  ): void {
-    this.send(
-      chunks.map(({ chunk }) => chunk),
-      done
-    )
-  }
-
-  /** All chunks in one message. The staging buffer is free again when `done` is called, and only then is there more. */
-  private send(chunks: ReadonlyArray<Buffer>, done: (error?: Error | null) => void): void {
-    let length = 0
-    for (const chunk of chunks) length += chunk.length
-    if (this.staging.length < headLength + length) {
-      this.staging = Buffer.allocUnsafeSlow(2 ** Math.ceil(Math.log2(headLength + length)))
-    }
-    const { staging } = this
-    staging[0] = 0
-    staging.writeUInt32BE(headLength - frameHeadLength + length, 1)
-    staging[frameHeadLength] = 0x0a
-    let offset = writePaddedVarint(staging, frameHeadLength + 1, length, 4)
-    for (const chunk of chunks) offset += chunk.copy(staging, offset)
-    this.call.write(staging.subarray(0, offset), done)
-  }
-
-  override _final(done: (error?: Error | null) => void): void {
-    this.call.end(done)
-  }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.call.close(http2.constants.NGHTTP2_CANCEL)
-    this.session.destroy()
-    done(error)
-  }
+  for (const each of [session, call, inside, connection]) each.on("error", fail)
+  call.on("response", refused)
+  call.on("trailers", refused)
+  call.on("data", receive)
+  call.on("end", () => inside.end())
+  call.on("close", destroy)
+  inside.on("drain", () => call.resume())
+  inside.on("end", () => call.end())
+  return { connection, destroy }
 }
