@@ -20,6 +20,7 @@ import * as Stream from "effect/Stream"
 import * as Delete from "./Delete.ts"
 import * as Images from "./Images.ts"
 import type { Failure } from "./kubernetes/ApiFailure.ts"
+import { kinds } from "./kubernetes/Kind.ts"
 import * as KubeConfig from "./kubernetes/KubeConfig.ts"
 import * as KubernetesApi from "./kubernetes/KubernetesApi.ts"
 import * as Logs from "./Logs.ts"
@@ -29,7 +30,7 @@ import * as Project from "./Project.ts"
 import * as Record from "./Record.ts"
 import type { RegionConfig } from "./RegionConfig.ts"
 import { awaitRollout } from "./Rollout.ts"
-import { applyService, planService, pruneSecrets } from "./ServiceObjects.ts"
+import { applyService, listOf, planService, pruneSecrets } from "./ServiceObjects.ts"
 import { status } from "./Status.ts"
 
 /** What the API server says, in the contract's words. */
@@ -80,8 +81,11 @@ const make = (api: KubernetesApi.KubernetesApi, region: RegionConfig): ClusterAp
     ),
     record: Effect.fn("ClusterApplier.record")(
       function* (target, receipt) {
-        yield* Project.find(api, target.owner)
-        yield* pruneSecrets(api, target, yield* Record.addReceipt(api, target, receipt))
+        const [secrets] = yield* Effect.all(
+          [listOf(api, target, kinds.Secret), Project.find(api, target.owner)],
+          { concurrency: "unbounded" }
+        )
+        yield* pruneSecrets(api, target, secrets, yield* Record.addReceipt(api, target, receipt))
       },
       (effect, target) => Effect.mapError(effect, failed("record", target))
     ),

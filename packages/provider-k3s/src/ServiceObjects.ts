@@ -254,16 +254,16 @@ export const planService = Effect.fnUntraced(function* (
 })
 
 /**
- * Deletes Secrets that neither a kept receipt nor the newest deploy uses. Pods of the last revision may still need theirs
- * while a rollout goes on, so this comes after it.
+ * Deletes those of the service's `secrets` that neither a kept receipt nor the newest deploy uses, unless they have changed
+ * since they were read. Pods of the last revision may still need theirs while a rollout goes on, so this comes after it.
  */
 export const pruneSecrets = Effect.fnUntraced(function* (
   api: KubernetesApi,
   target: ServiceTarget,
+  secrets: ReadonlyArray<LiveObject>,
   record: Record.ServiceRecord
 ) {
   const kept = new Set(record.receipts.map(({ secretName }) => secretName))
-  const secrets = yield* listOf(api, target, kinds.Secret)
   yield* Effect.forEach(
     secrets.filter((live) => !kept.has(live.metadata.name) && fenceOf(live) < record.token),
     (live) =>
