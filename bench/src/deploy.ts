@@ -31,10 +31,10 @@ import { Effect, Layer, ManagedRuntime, Redacted } from "effect"
 import type { Measure } from "./measure.ts"
 
 const command = promisify(execFile)
-const runs = 9
+const runs = 15
 
 /** How long nothing is done before each deploy that is measured. */
-const settleMs = 3_000
+const settleMs = 2_000
 
 /** Milliseconds that a deploy on a running region may take over what its build takes. */
 const overBuildLimit = 5_000

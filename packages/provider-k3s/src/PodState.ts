@@ -114,6 +114,10 @@ export const isReady = (pod: Pod): boolean =>
 
 export const isEnding = (pod: Pod): boolean => pod.metadata.deletionTimestamp !== undefined
 
+/** Evicted, or its node went away: such a pod does not start again. */
+export const hasEnded = ({ status }: Pod): boolean =>
+  status.phase === "Failed" || status.phase === "Succeeded"
+
 export const revisionOf = (pod: Pod): string | undefined => pod.metadata.labels?.[labels.revision]
 
 /** The digest in `registry/name@sha256:…`, by which the container runtime pulled the image that runs. */

@@ -7,6 +7,7 @@ import {
   Condition,
   containerOf,
   digestOf,
+  hasEnded,
   isEnding,
   isReady,
   type Pod,
@@ -34,10 +35,8 @@ export const Deployment = Schema.Struct({
   }),
   status: Schema.Struct({
     observedGeneration: Schema.optionalKey(Schema.Int),
-    replicas: Schema.optionalKey(Schema.Int),
     updatedReplicas: Schema.optionalKey(Schema.Int),
     readyReplicas: Schema.optionalKey(Schema.Int),
-    availableReplicas: Schema.optionalKey(Schema.Int),
     conditions: Schema.optionalKey(Schema.Array(Condition))
   })
 })
@@ -133,18 +132,18 @@ export const judge = (state: RolloutState, { port, revision }: Expected): Verdic
   if (deployment.spec.template.metadata.labels?.[labels.revision] !== revision) return { _tag: "Replaced" }
   const { spec, status } = deployment
   const pods = state.pods.filter((pod) => revisionOf(pod) === revision && !isEnding(pod))
+  // That the new pods serve and the old ones are ending, the pods tell two controllers earlier than the Deployment's status.
   const isSettled =
     (status.observedGeneration ?? 0) >= deployment.metadata.generation &&
     (status.updatedReplicas ?? 0) === spec.replicas &&
-    (status.replicas ?? 0) === spec.replicas &&
-    (status.availableReplicas ?? 0) >= spec.replicas
+    state.pods.every((pod) => revisionOf(pod) === revision || isEnding(pod) || hasEnded(pod))
   const evidence = pods.filter(isReady).flatMap((pod) => {
     const digest = digestOf(pod)
     return digest === undefined
       ? []
       : [{ name: pod.metadata.name, node: pod.spec.nodeName ?? "", digest } satisfies PodEvidence]
   })
-  if (isSettled && evidence.length >= spec.replicas) return { _tag: "Ready", pods: evidence }
+  if (isSettled && evidence.length === spec.replicas) return { _tag: "Ready", pods: evidence }
   const refusal = pods.filter(isReady).length < spec.replicas ? refusalOf(deployment) : undefined
   const troubles = pods.flatMap((pod) => podTrouble(pod, state, port) ?? [])
   return {

@@ -38,7 +38,7 @@ const deployment = (status: Deployment["status"] = {}, template = revision): Dep
       spec: { containers: [{ image: "x" }] }
     }
   },
-  status: { observedGeneration: 2, replicas: 1, updatedReplicas: 1, availableReplicas: 1, ...status }
+  status: { observedGeneration: 2, updatedReplicas: 1, ...status }
 })
 
 const state = (over: Partial<RolloutState>): RolloutState => ({
@@ -68,9 +68,18 @@ describe("a rollout", () => {
       verdict({ pods: ready, deployments: [deployment({ observedGeneration: 1 })] })._tag,
       "Pending"
     )
-    assert.strictEqual(verdict({ pods: ready, deployments: [deployment({ replicas: 2 })] })._tag, "Pending")
+    const old = pod({ ready: true }, {}, "r1")
+    assert.strictEqual(verdict({ pods: [...ready, old] })._tag, "Pending")
+    assert.strictEqual(verdict({ pods: [...ready, ...ready] })._tag, "Pending", "one too many")
     assert.strictEqual(verdict({ pods: [pod({ ready: true }, {}, "r1")] })._tag, "Pending")
     assert.strictEqual(verdict({ pods: [pod({ ready: true, imageID: "" })] })._tag, "Pending")
+  })
+
+  it("is ready as soon as all old pods are ending or have ended", () => {
+    const old = pod({ ready: true }, {}, "r1")
+    const ending = { ...old, metadata: { ...old.metadata, deletionTimestamp: "2026-01-01T00:00:00Z" } }
+    const evicted = pod({}, { phase: "Failed" }, "r1")
+    assert.strictEqual(verdict({ pods: [pod({ ready: true }), ending, evicted] })._tag, "Ready")
   })
 
   it("is over when the Deployment is gone, or is another deploy's", () => {
