@@ -91,7 +91,7 @@ export class FileSender {
         for (const id of requests) await this.sendFile(id)
       }
       this.writer.finish()
-      await this.writer.drain()
+      await this.writer.end()
     } catch (error) {
       if (error instanceof FileUnreadable) {
         this.writer.error(error.message)

@@ -14,11 +14,17 @@ export const bufferLength = 1024 * 1024
 /** Head of a data packet: frame, type, id, and the content's length, each of fixed width. */
 export const dataHeadLength = frameHeadLength + 2 + 1 + 5 + 1 + 4
 
+/** Buffers that nobody uses now. New ones for each transfer would make V8 collect all garbage every few builds. */
+const idle: Array<Buffer> = []
+/** Of them are kept, at most. */
+const keptIdle = 8
+const takeBuffer = (): Buffer => idle.pop() ?? Buffer.allocUnsafeSlow(bufferLength)
+
 /** Packs packets into a buffer, and sends one buffer while the other is filled. */
 export class PacketWriter {
   private readonly sink: PacketSink
-  private buffer = Buffer.allocUnsafeSlow(bufferLength)
-  private spare = Buffer.allocUnsafeSlow(bufferLength)
+  private buffer = takeBuffer()
+  private spare = takeBuffer()
   private sent: Promise<void> = Promise.resolve()
   private length = 0
 
@@ -50,6 +56,14 @@ export class PacketWriter {
   async drain(): Promise<void> {
     await this.flush()
     await this.sent
+  }
+
+  /** Sends what is packed, and gives the buffers back: nothing can be written after it. */
+  async end(): Promise<void> {
+    await this.drain()
+    const own = [this.buffer, this.spare]
+    this.length = bufferLength
+    if (idle.length + own.length <= keptIdle) idle.push(...own)
   }
 
   stat(stat: FileStat | undefined): void {
