@@ -144,7 +144,14 @@ const classifiers: ReadonlyArray<
     })
   },
   (text, _about, { dockerfile }) =>
-    /failed to read dockerfile/.test(text) ? new DockerfileNotFound({ dockerfile }) : undefined,
+    /failed to read dockerfile: open .*: no such file or directory/.test(text)
+      ? new DockerfileNotFound({ dockerfile })
+      : undefined,
+  // Its own storage: a daemon that was killed may trip over a folder that it left behind, and not when asked again.
+  (text, _about, { address }) =>
+    /failed to (?:read dockerfile: |prepare .* as \w+: )/.test(text)
+      ? new BuilderUnreachable({ address, detail: text })
+      : undefined,
   (text) =>
     text.includes("syntax error in pattern")
       ? new ContextUnreadable({

@@ -45,6 +45,12 @@ const cases: ReadonlyArray<readonly [detail: string, tag: string, retryable: boo
     "BaseImageUnavailable",
     false
   ],
+  ["failed to read dockerfile: open Dockerfile: no such file or directory", "DockerfileNotFound", false],
+  [
+    "failed to read dockerfile: failed to prepare  as 0bnesqjm: failed to rename: rename /snapshots/new-88 /snapshots/1: file exists",
+    "BuilderUnreachable",
+    true
+  ],
   ["no active session for 123: context deadline exceeded", "BuilderUnreachable", true],
   ["failed to solve: context canceled", "BuilderUnreachable", true],
   ["something never seen", "BuildFailed", false]
