@@ -2,8 +2,8 @@
  * `bench deploy`: the whole deploy of a small app against what a person would type for it: `git clone`, `buildctl build`
  * with push, `kubectl apply --server-side`, `kubectl rollout status`. Ours runs in one process, as the deployer does.
  *
- * cold: a commit that was never built, on an empty build cache, once the deploy before has settled; unchanged: the same again. "over the build" is all of a
- * cold deploy but its build step, against the limit of 5 s.
+ * cold: a commit that was never built, on an empty build cache, once the deploy before has settled; unchanged: the same
+ * again. "over the build" is all of a cold deploy but its build step, against the limit of 5 s.
  */
 import { execFile, execFileSync } from "node:child_process"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
@@ -140,10 +140,12 @@ const measureDeploys = async (): Promise<ReadonlyArray<Measure>> => {
   const prune = () => command(buildctl, ["--addr", address, "prune", "--all"])
   /** The last deploy's old pods have ended, and the cluster has tidied up after them: else the next one pays for it. */
   const settle = async () => {
-    const both = [namespace, owner.namespace]
-    for (const each of both) {
-      while ((await kube("-n", each, "get", "pods", "-o", "name")).stdout.trim().split("\n").length > 1)
+    const deadline = performance.now() + 60_000
+    for (const each of [namespace, owner.namespace]) {
+      while ((await kube("-n", each, "get", "pods", "-o", "name")).stdout.trim().split("\n").length > 1) {
+        if (performance.now() > deadline) throw new Error(`the old pods in ${each} do not end`)
         await sleep(200)
+      }
     }
     await sleep(settleMs)
   }
