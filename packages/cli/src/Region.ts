@@ -117,7 +117,7 @@ export const clusterLayer = Layer.unwrap(
     const [{ RegionConfig }, K3sClusterApplier] = yield* Effect.promise(() =>
       Promise.all([
         import("@mcpdeploy/provider-k3s/RegionConfig"),
-        import("@mcpdeploy/provider-k3s/K3sClusterApplier")
+        import("@mcpdeploy/provider-k3s/apply/K3sClusterApplier")
       ])
     )
     return K3sClusterApplier.layer(new RegionConfig(cluster))

@@ -5,7 +5,7 @@ import type { ApiFailure } from "@mcpdeploy/provider-k3s/kubernetes/ApiFailure"
 import type { KubernetesApi } from "@mcpdeploy/provider-k3s/kubernetes/KubernetesApi"
 import { kinds, type ObjectRef } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
 import type { LiveObject } from "@mcpdeploy/provider-k3s/kubernetes/LiveObject"
-import { fieldManager, labels } from "@mcpdeploy/provider-k3s/Manifests/Manifest"
+import { fieldManager, labels } from "@mcpdeploy/provider-k3s/manifests/Manifest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 

@@ -7,10 +7,10 @@ import { Receipt } from "@mcpdeploy/core/domain/Receipt"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Workload } from "@mcpdeploy/core/ClusterApplier"
-import { applyObjects } from "@mcpdeploy/provider-k3s/Apply"
+import { applyObjects } from "@mcpdeploy/provider-k3s/apply/Apply"
 import { kinds } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
 import type { LiveObject } from "@mcpdeploy/provider-k3s/kubernetes/LiveObject"
-import { fieldManager, labels, type Manifest } from "@mcpdeploy/provider-k3s/Manifests/Manifest"
+import { fieldManager, labels, type Manifest } from "@mcpdeploy/provider-k3s/manifests/Manifest"
 import { commitOf, targetOf, workloadOf as workloadWithPods } from "./support/Sample.ts"
 import {
   clusterLayer,

@@ -6,7 +6,7 @@ import {
   allowIngress,
   denyAll,
   networkPolicies
-} from "@mcpdeploy/provider-k3s/Manifests/NetworkPolicies"
+} from "@mcpdeploy/provider-k3s/manifests/NetworkPolicies"
 import { RegionConfig } from "@mcpdeploy/provider-k3s/RegionConfig"
 import { region, targetOf } from "./support/Sample.ts"
 

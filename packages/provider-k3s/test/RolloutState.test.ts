@@ -1,8 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ImageDigest } from "@mcpdeploy/core/domain/Image"
-import type { Pod } from "@mcpdeploy/provider-k3s/PodState"
-import { digestOf, troubleOf } from "@mcpdeploy/provider-k3s/PodState"
-import { type Deployment, judge, otherPort, type RolloutState } from "@mcpdeploy/provider-k3s/RolloutState"
+import type { Pod } from "@mcpdeploy/provider-k3s/workload/PodState"
+import { digestOf, troubleOf } from "@mcpdeploy/provider-k3s/workload/PodState"
+import {
+  type Deployment,
+  judge,
+  otherPort,
+  type RolloutState
+} from "@mcpdeploy/provider-k3s/workload/RolloutState"
 
 const revision = "r2"
 const digest = ImageDigest.make(`sha256:${"a".repeat(64)}`)

@@ -11,7 +11,7 @@ import {
 import { Owner, ProjectName, ServiceTarget, UserId } from "@mcpdeploy/core/domain/Identity"
 import { GitRef, GitRepository, RepositoryUrl, SecretRef } from "@mcpdeploy/core/domain/Source"
 import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
-import * as K3sServiceCatalog from "@mcpdeploy/provider-k3s/K3sServiceCatalog"
+import * as K3sServiceCatalog from "@mcpdeploy/provider-k3s/catalog/K3sServiceCatalog"
 import { kinds } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -9,11 +9,11 @@ import { stringify } from "yaml"
 import { JobSpec } from "@mcpdeploy/core/domain/DeployRequest"
 import type { KubernetesApi } from "@mcpdeploy/provider-k3s/kubernetes/KubernetesApi"
 import { kinds, type ObjectRef } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
-import { admissionObjects } from "@mcpdeploy/provider-k3s/Manifests/Admission"
-import { cronJobs, oneOffJob } from "@mcpdeploy/provider-k3s/Manifests/Jobs"
-import type { Manifest } from "@mcpdeploy/provider-k3s/Manifests/Manifest"
-import { projectManifests } from "@mcpdeploy/provider-k3s/Manifests/Project"
-import { secret, serviceManifests } from "@mcpdeploy/provider-k3s/Manifests/Service"
+import { admissionObjects } from "@mcpdeploy/provider-k3s/manifests/Admission"
+import { cronJobs, oneOffJob } from "@mcpdeploy/provider-k3s/manifests/Jobs"
+import type { Manifest } from "@mcpdeploy/provider-k3s/manifests/Manifest"
+import { projectManifests } from "@mcpdeploy/provider-k3s/manifests/Project"
+import { secret, serviceManifests } from "@mcpdeploy/provider-k3s/manifests/Service"
 import {
   allowedObjects,
   allowedPods,

@@ -18,7 +18,7 @@ import { imageBuilderChecks } from "@mcpdeploy/provider-conformance/ImageBuilder
 import { registryChecks } from "@mcpdeploy/provider-conformance/RegistryChecks"
 import { describeConformance } from "@mcpdeploy/provider-conformance/Vitest"
 import { kinds } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
-import { labels } from "@mcpdeploy/provider-k3s/Manifests/Manifest"
+import { labels } from "@mcpdeploy/provider-k3s/manifests/Manifest"
 import { regionLayer } from "@mcpdeploy/provider-k3s/K3sRegion"
 import { RegionConfig } from "@mcpdeploy/provider-k3s/RegionConfig"
 import * as Effect from "effect/Effect"

@@ -1,7 +1,7 @@
 /** The process deployer-server, from its environment to its end. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Telemetry from "@mcpdeploy/core/Telemetry"
-import * as K3sServiceCatalog from "@mcpdeploy/provider-k3s/K3sServiceCatalog"
+import * as K3sServiceCatalog from "@mcpdeploy/provider-k3s/catalog/K3sServiceCatalog"
 import { RegionConfig } from "@mcpdeploy/provider-k3s/RegionConfig"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"

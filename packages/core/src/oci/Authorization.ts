@@ -3,7 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { Answer } from "./RegistryClient.ts"
+import type { Answer } from "./Exchange.ts"
 import { MalformedAnswer, type RegistryReason, RegistryUnauthorized } from "./RegistryReason.ts"
 import { reasonOf } from "./RegistryFailure.ts"
 

@@ -8,7 +8,8 @@ import { ImageDigest, type RegistryName } from "../domain/Image.ts"
 import { type ImageRepository, Registry, RegistryError } from "../Registry.ts"
 import { type Action, makeTokens, type RegistryCredentials } from "./Authorization.ts"
 import { decodeManifest, type ManifestSummary, summaryOf } from "./Manifest.ts"
-import { type Answer, call, decodeBody, exchange, type RegistryClientOptions } from "./RegistryClient.ts"
+import { type Answer, exchange } from "./Exchange.ts"
+import { call, decodeBody, type RegistryClientOptions } from "./RegistryClient.ts"
 import {
   InvalidReference,
   MalformedAnswer,

@@ -1,112 +1,30 @@
-/** HTTP to one registry, over undici: authorization, deadlines, retries, typed failures. */
+/** Calls to one registry: authorization, retries, typed failures. */
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
-import { type Dispatcher, request } from "undici"
 import { type Action, type BearerTokens, parseChallenges, type RegistryCredentials } from "./Authorization.ts"
-import {
-  MalformedAnswer,
-  RegistryCertificateNotTrusted,
-  type RegistryReason,
-  RegistryUnauthorized,
-  RegistryUnreachable
-} from "./RegistryReason.ts"
+import { type Answer, exchange, type ExchangeOptions, type Message } from "./Exchange.ts"
+import { MalformedAnswer, type RegistryReason, RegistryUnauthorized } from "./RegistryReason.ts"
 import { reasonOf } from "./RegistryFailure.ts"
 
-/** An answer whose status is as expected. Its body is read, and small. */
-export interface Answer {
-  readonly status: number
-  readonly headers: Readonly<Record<string, string | undefined>>
-  readonly body: Buffer
-}
-
-export interface Call {
-  readonly method: "GET" | "HEAD" | "PUT" | "DELETE"
+export interface Call extends Message {
   /** Begins with `/v2/`. */
   readonly path: string
-  readonly headers?: Readonly<Record<string, string>>
-  readonly body?: Buffer
   /** What the call is about, for the token. */
   readonly repository: string
   readonly actions: ReadonlyArray<Action>
 }
 
-export interface RegistryClientOptions {
-  readonly dispatcher: Dispatcher
+export interface RegistryClientOptions extends ExchangeOptions {
   /** Origin of the registry. */
   readonly endpoint: URL
   readonly credentials: RegistryCredentials | undefined
   readonly tokens: BearerTokens
-  /** For one request, its answer's body included. */
-  readonly timeoutSeconds: number
   /** Further attempts after a failure that a retry can help. */
   readonly retries: number
 }
 
-/** The largest manifest that registries must accept (OCI distribution spec, "Pushing manifests"). */
-const maxBodyBytes = 4 * 1024 * 1024
 const longestWaitSeconds = 20
-
-const codeOf = (error: unknown): string => {
-  if (!(error instanceof Error)) return String(error)
-  const code = "code" in error ? String(error.code) : error.name
-  return error.message === "" ? code : `${error.message} (${code})`
-}
-
-/** One HTTP exchange, within the deadline. Interruption ends the connection. */
-export const exchange = (
-  options: Pick<RegistryClientOptions, "dispatcher" | "timeoutSeconds">,
-  url: URL,
-  call: Pick<Call, "method" | "headers" | "body">
-): Effect.Effect<Answer, RegistryReason> => {
-  const endpoint = url.origin
-  return Effect.tryPromise({
-    try: async (signal) => {
-      const response = await request(url, {
-        dispatcher: options.dispatcher,
-        method: call.method,
-        headers: { ...call.headers },
-        body: call.body ?? null,
-        signal
-      })
-      const chunks: Array<Buffer> = []
-      let size = 0
-      for await (const chunk of response.body) {
-        const piece = Buffer.from(chunk)
-        size += piece.length
-        if (size > maxBodyBytes) {
-          response.body.destroy()
-          throw new MalformedAnswer({ endpoint, detail: `its answer is longer than ${maxBodyBytes} bytes` })
-        }
-        chunks.push(piece)
-      }
-      const headers = Object.fromEntries(
-        Object.entries(response.headers).map(([name, value]) => [
-          name,
-          Array.isArray(value) ? value.join(", ") : value
-        ])
-      )
-      return { status: response.statusCode, headers, body: Buffer.concat(chunks) }
-    },
-    catch: (error): RegistryReason => {
-      if (error instanceof MalformedAnswer) return error
-      const detail = codeOf(error)
-      if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ERR_TLS/i.test(detail))
-        return new RegistryCertificateNotTrusted({ endpoint, detail })
-      return /HPE_/.test(detail)
-        ? new MalformedAnswer({ endpoint, detail })
-        : new RegistryUnreachable({ endpoint, detail })
-    }
-  }).pipe(
-    Effect.timeoutOrElse({
-      duration: `${options.timeoutSeconds} seconds`,
-      orElse: () =>
-        Effect.fail(
-          new RegistryUnreachable({ endpoint, detail: `no answer within ${options.timeoutSeconds} seconds` })
-        )
-    })
-  )
-}
 
 /** Repeats an attempt while a retry can help, waiting longer each time or as long as the registry asks. */
 const withRetries = <A>(

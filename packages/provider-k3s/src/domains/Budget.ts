@@ -15,8 +15,8 @@ import type { Failure } from "../kubernetes/ApiFailure.ts"
 import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
 import { kinds, nameOf, type ObjectRef } from "../kubernetes/Kind.ts"
 import type { LiveObject } from "../kubernetes/LiveObject.ts"
-import { fieldManager, labels, type Manifest } from "../Manifests/Manifest.ts"
-import { retryConflicts } from "../Retry.ts"
+import { fieldManager, labels, type Manifest } from "../manifests/Manifest.ts"
+import { retryConflicts } from "../apply/Retry.ts"
 import { registeredDomain } from "./HostPolicy.ts"
 
 const hour = 3_600_000

@@ -4,7 +4,7 @@ import type { V1Ingress } from "@kubernetes/client-node"
 import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import type { DomainName } from "@mcpdeploy/core/DomainManager"
 import { kinds, type ObjectRef } from "../kubernetes/Kind.ts"
-import { type Manifest, projectLabels } from "../Manifests/Manifest.ts"
+import { type Manifest, projectLabels } from "../manifests/Manifest.ts"
 import type { DomainSettings } from "./DomainsConfig.ts"
 
 /**

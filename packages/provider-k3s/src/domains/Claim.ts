@@ -20,8 +20,8 @@ import { AlreadyExists, Conflict, type Failure } from "../kubernetes/ApiFailure.
 import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
 import { kinds, nameOf, type ObjectRef } from "../kubernetes/Kind.ts"
 import { isManaged, type LiveObject } from "../kubernetes/LiveObject.ts"
-import { fieldManager, labels, type Manifest, projectLabels } from "../Manifests/Manifest.ts"
-import { retryConflicts } from "../Retry.ts"
+import { fieldManager, labels, type Manifest, projectLabels } from "../manifests/Manifest.ts"
+import { retryConflicts } from "../apply/Retry.ts"
 import { registeredDomain } from "./HostPolicy.ts"
 
 /** On a claim: `held`, `removing` or `released`. */

@@ -4,14 +4,14 @@ import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import type { DomainName } from "@mcpdeploy/core/DomainManager"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { applyObjects } from "../Apply.ts"
+import { applyObjects } from "../apply/Apply.ts"
 import type { Failure } from "../kubernetes/ApiFailure.ts"
 import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
 import { kinds, nameOf, type ObjectRef } from "../kubernetes/Kind.ts"
 import { annotationOf, fenceOf, isManaged, LiveObject } from "../kubernetes/LiveObject.ts"
 import { watch } from "../kubernetes/Watch.ts"
-import type { Fence } from "../Manifests/Manifest.ts"
-import type { ServiceRecord } from "../Record.ts"
+import type { Fence } from "../manifests/Manifest.ts"
+import type { ServiceRecord } from "../apply/Record.ts"
 import {
   domainKey,
   domainKeyLabel,

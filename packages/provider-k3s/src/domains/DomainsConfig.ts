@@ -1,6 +1,5 @@
 /** DomainsConfig: what custom domains need to know of a region. */
 import * as Schema from "effect/Schema"
-import type { RegionConfig } from "../RegionConfig.ts"
 
 const HostPort = Schema.String.pipe(
   Schema.check(Schema.isPattern(/^[^:\s]+:[0-9]{1,5}$/, { expected: "an address and a port: 127.0.0.1:443" }))
@@ -37,7 +36,12 @@ export interface DomainSettings extends Required<Omit<DomainsConfig, "tlsEndpoin
   readonly tlsEndpoint: string | undefined
 }
 
-export const domainSettings = ({ domains, ingressClass, platformDomain }: RegionConfig): DomainSettings => {
+/** What of a region's description custom domains depend on. */
+interface DomainRegion extends Pick<DomainSettings, "ingressClass" | "platformDomain"> {
+  readonly domains?: DomainsConfig
+}
+
+export const domainSettings = ({ domains, ingressClass, platformDomain }: DomainRegion): DomainSettings => {
   const addresses = domains?.loadBalancerAddresses ?? []
   const [first] = addresses
   return {

@@ -1,5 +1,5 @@
 /** The kinds of objects that are used, and where the API server has them. */
-import type { Manifest } from "../Manifests/Manifest.ts"
+import type { Manifest } from "../manifests/Manifest.ts"
 
 export interface Kind {
   readonly kind: string

@@ -1,6 +1,6 @@
 /** LiveObject: an object as the API server has it. */
 import * as Schema from "effect/Schema"
-import { annotations, labels } from "../Manifests/Manifest.ts"
+import { annotations, labels } from "../manifests/Manifest.ts"
 
 const Strings = Schema.Record(Schema.String, Schema.String)
 

@@ -1,6 +1,6 @@
 /** Every field that a customer's objects must not have, one case each, and objects that they may be. */
 import type { Kind } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
-import type { Manifest } from "@mcpdeploy/provider-k3s/Manifests/Manifest"
+import type { Manifest } from "@mcpdeploy/provider-k3s/manifests/Manifest"
 import type * as Schema from "effect/Schema"
 
 export const kind = (name: string, apiVersion: string, plural: string): Kind => ({

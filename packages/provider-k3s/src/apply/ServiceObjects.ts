@@ -10,9 +10,9 @@ import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import * as Effect from "effect/Effect"
 import { applyObjects, type ApplyOptions, type Change, planObjects } from "./Apply.ts"
 import { objectChange } from "./Diff.ts"
-import type { Failure } from "./kubernetes/ApiFailure.ts"
-import type { KubernetesApi } from "./kubernetes/KubernetesApi.ts"
-import { kinds, type Kind, nameOf, type ObjectRef } from "./kubernetes/Kind.ts"
+import type { Failure } from "../kubernetes/ApiFailure.ts"
+import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
+import { kinds, type Kind, nameOf, type ObjectRef } from "../kubernetes/Kind.ts"
 import {
   annotationOf,
   fenceOf,
@@ -20,14 +20,21 @@ import {
   isOwnedBy,
   labelOf,
   type LiveObject
-} from "./kubernetes/LiveObject.ts"
-import { revisionOf } from "./Manifests/Deployment.ts"
-import { annotations, type Fence, fieldManager, hashed, labels, type Manifest } from "./Manifests/Manifest.ts"
-import { namespace as namespaceManifest, projectManifests } from "./Manifests/Project.ts"
-import { isPublic, secret as secretManifest, secretName, serviceManifests } from "./Manifests/Service.ts"
+} from "../kubernetes/LiveObject.ts"
+import { revisionOf } from "../manifests/Deployment.ts"
+import {
+  annotations,
+  type Fence,
+  fieldManager,
+  hashed,
+  labels,
+  type Manifest
+} from "../manifests/Manifest.ts"
+import { namespace as namespaceManifest, projectManifests } from "../manifests/Project.ts"
+import { isPublic, secret as secretManifest, secretName, serviceManifests } from "../manifests/Service.ts"
 import * as Project from "./Project.ts"
 import * as Record from "./Record.ts"
-import type { RegionConfig } from "./RegionConfig.ts"
+import type { RegionConfig } from "../RegionConfig.ts"
 import { retryConflicts } from "./Retry.ts"
 
 /** Where the values of the service's secrets come from. */

@@ -14,10 +14,10 @@ import { ObjectNotOwned } from "@mcpdeploy/core/ClusterApplier"
 import { ownerLabels } from "@mcpdeploy/core/domain/Identity"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
-import { Conflict, type Failure } from "./kubernetes/ApiFailure.ts"
-import type { KubernetesApi } from "./kubernetes/KubernetesApi.ts"
-import { nameOf, type ObjectRef, refOf } from "./kubernetes/Kind.ts"
-import { annotationOf, fenceOf, isOwnedBy, labelOf, type LiveObject } from "./kubernetes/LiveObject.ts"
+import { Conflict, type Failure } from "../kubernetes/ApiFailure.ts"
+import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
+import { nameOf, type ObjectRef, refOf } from "../kubernetes/Kind.ts"
+import { annotationOf, fenceOf, isOwnedBy, labelOf, type LiveObject } from "../kubernetes/LiveObject.ts"
 import {
   annotations,
   type Fence,
@@ -27,7 +27,7 @@ import {
   labels,
   type Manifest,
   stamped
-} from "./Manifests/Manifest.ts"
+} from "../manifests/Manifest.ts"
 import { retryConflicts } from "./Retry.ts"
 
 /** What became of one object. */

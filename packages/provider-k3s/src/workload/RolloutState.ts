@@ -2,7 +2,7 @@
 import { AppNotReady, PodsRefused, QuotaExceeded } from "@mcpdeploy/core/domain/RolloutCause"
 import type { PodEvidence } from "@mcpdeploy/core/domain/Receipt"
 import * as Schema from "effect/Schema"
-import { annotations, labels } from "./Manifests/Manifest.ts"
+import { annotations, labels } from "../manifests/Manifest.ts"
 import {
   Condition,
   containerOf,

@@ -8,11 +8,11 @@ import { ImageDigest, internalRegistry } from "@mcpdeploy/core/domain/Image"
 import type { Namespace } from "@mcpdeploy/core/domain/Identity"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import type { Failure } from "./kubernetes/ApiFailure.ts"
-import type { KubernetesApi } from "./kubernetes/KubernetesApi.ts"
-import { kinds } from "./kubernetes/Kind.ts"
-import { labelOf, type LiveObject } from "./kubernetes/LiveObject.ts"
-import { fieldManager, labels } from "./Manifests/Manifest.ts"
+import type { Failure } from "../kubernetes/ApiFailure.ts"
+import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
+import { kinds } from "../kubernetes/Kind.ts"
+import { labelOf, type LiveObject } from "../kubernetes/LiveObject.ts"
+import { fieldManager, labels } from "../manifests/Manifest.ts"
 
 /** Kinds that run images, or will. */
 const runningKinds = [kinds.Pod, kinds.Deployment, kinds.ReplicaSet, kinds.CronJob, kinds.Job]

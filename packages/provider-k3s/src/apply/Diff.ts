@@ -3,8 +3,8 @@ import type { ObjectChange } from "@mcpdeploy/core/ClusterApplier"
 import * as Effect from "effect/Effect"
 import * as TextDiff from "effect/TextDiff"
 import type * as Schema from "effect/Schema"
-import { nameOf, type ObjectRef } from "./kubernetes/Kind.ts"
-import { annotations, isArray } from "./Manifests/Manifest.ts"
+import { nameOf, type ObjectRef } from "../kubernetes/Kind.ts"
+import { annotations, isArray } from "../manifests/Manifest.ts"
 
 const isObject = (value: Schema.Json | undefined): value is Schema.JsonObject =>
   typeof value === "object" && value !== null && !isArray(value)

@@ -10,7 +10,7 @@ import {
 } from "@mcpdeploy/core/domain/RolloutCause"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { labels } from "./Manifests/Manifest.ts"
+import { labels } from "../manifests/Manifest.ts"
 
 const Terminated = Schema.Struct({
   exitCode: Schema.Int,

@@ -6,8 +6,8 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { Agent, request } from "undici"
-import { isPublic } from "./Manifests/Service.ts"
-import type { RegionConfig } from "./RegionConfig.ts"
+import { isPublic } from "../manifests/Service.ts"
+import type { RegionConfig } from "../RegionConfig.ts"
 
 /** How long one answer's head may take. */
 const answerSeconds = 10

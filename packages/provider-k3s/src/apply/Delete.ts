@@ -3,17 +3,17 @@ import { DeletionUnfinished } from "@mcpdeploy/core/ClusterApplier"
 import type { Owner, ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { Failure } from "./kubernetes/ApiFailure.ts"
-import type { KubernetesApi } from "./kubernetes/KubernetesApi.ts"
-import { type Kind, kinds } from "./kubernetes/Kind.ts"
-import { LiveObject } from "./kubernetes/LiveObject.ts"
-import { type Selector, watch } from "./kubernetes/Watch.ts"
-import { fieldManager, labels } from "./Manifests/Manifest.ts"
+import type { Failure } from "../kubernetes/ApiFailure.ts"
+import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
+import { type Kind, kinds } from "../kubernetes/Kind.ts"
+import { LiveObject } from "../kubernetes/LiveObject.ts"
+import { type Selector, watch } from "../kubernetes/Watch.ts"
+import { fieldManager, labels } from "../manifests/Manifest.ts"
 import * as Project from "./Project.ts"
 import { recordRef } from "./Record.ts"
 import { listOf } from "./ServiceObjects.ts"
 
-/** Pods get 35 s to end (Manifests/Deployment.ts); the rest is for controllers and kubelet. */
+/** Pods get 35 s to end (manifests/Deployment.ts); the rest is for controllers and kubelet. */
 const waitSeconds = 120
 
 /** Waits until nothing is selected any more. */

@@ -2,7 +2,7 @@
 import { WriteConflict } from "@mcpdeploy/core/ClusterApplier"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import type { AlreadyExists, Conflict, Failure } from "./kubernetes/ApiFailure.ts"
+import type { AlreadyExists, Conflict, Failure } from "../kubernetes/ApiFailure.ts"
 
 const schedule = Schedule.min([Schedule.exponential("10 millis"), Schedule.spaced("500 millis")]).pipe(
   Schedule.jittered,
