@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import { jsonLine, printable, printableLog, printableText } from "@mcpdeploy/cli/Printable"
+import { jsonLine, printable, printableLog, printableText } from "../src/Printable.ts"
 
 // oxlint-disable-next-line no-control-regex
 const steering = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/

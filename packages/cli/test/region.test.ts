@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } 
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
-import { CheckedStep } from "@mcpdeploy/cli/region/Checklist"
+import { CheckedStep } from "../src/region/Checklist.ts"
 import { hostsFile, variablesFile } from "@mcpdeploy/core/region/Region"
 import { RegionApplied, RegionPlan } from "@mcpdeploy/core/region/RegionInfrastructure"
 import { webSourcesFile } from "@mcpdeploy/core/region/WebSources"

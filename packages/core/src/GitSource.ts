@@ -19,6 +19,7 @@ import {
 import type { CommitChanges } from "./git/CommitChanges.ts"
 import { GitReason, RootDirectoryUnusable } from "./git/GitReason.ts"
 
+export type { CommitChanges } from "./git/CommitChanges.ts"
 export * from "./git/GitReason.ts"
 
 /** Why a ref could not be resolved or a commit could not be had. */

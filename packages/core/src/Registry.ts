@@ -6,6 +6,7 @@ import type { ImageDigest, RegistryName } from "./domain/Image.ts"
 import type { ManifestSummary } from "./oci/Manifest.ts"
 import { RegistryReason } from "./oci/RegistryReason.ts"
 
+export type { ManifestSummary } from "./oci/Manifest.ts"
 export * from "./oci/RegistryReason.ts"
 
 export class RegistryError extends Schema.TaggedError<RegistryError>()("RegistryError", {

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { moduleKey, toolchainFolder, toolKey } from "@mcpdeploy/local-region/Recipe"
-import { debianTools, extraTools, goTools } from "@mcpdeploy/local-region/Tools"
+import { moduleKey, toolchainFolder, toolKey } from "../src/Recipe.ts"
+import { debianTools, extraTools, goTools } from "../src/Tools.ts"
 
 const all = [...goTools, ...extraTools]
 

@@ -22,14 +22,14 @@ import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import * as Bundle from "@mcpdeploy/local-region/Bundle"
+import * as Bundle from "../src/Bundle.ts"
 import { dataFolder, defaultCacheFolder } from "@mcpdeploy/local-region/DataFolder"
-import * as KubeApi from "@mcpdeploy/local-region/KubeApi"
+import * as KubeApi from "../src/KubeApi.ts"
 import { LocalRegion } from "@mcpdeploy/local-region/LocalRegion"
 import type { RegionEvent } from "@mcpdeploy/local-region/RegionEvent"
 import type { RegionEndpoints } from "@mcpdeploy/local-region/RegionState"
-import { toolFolder } from "@mcpdeploy/local-region/GoBuild"
-import { goTools } from "@mcpdeploy/local-region/Tools"
+import { toolFolder } from "../src/GoBuild.ts"
+import { goTools } from "../src/Tools.ts"
 
 const missing = goTools
   .filter((tool) => !existsSync(toolFolder(defaultCacheFolder(), tool)))

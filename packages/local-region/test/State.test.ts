@@ -8,16 +8,16 @@ import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
 import * as Schema from "effect/Schema"
 import { dataFolder } from "@mcpdeploy/local-region/DataFolder"
-import * as FileLock from "@mcpdeploy/local-region/FileLock"
-import * as LogFile from "@mcpdeploy/local-region/LogFile"
-import { choose } from "@mcpdeploy/local-region/Ports"
+import * as FileLock from "../src/FileLock.ts"
+import * as LogFile from "../src/LogFile.ts"
+import { choose } from "../src/Ports.ts"
 import {
   BundleSettings,
   RegionEndpoints,
   RegionFile,
   SettingsFile
 } from "@mcpdeploy/local-region/RegionState"
-import { atLeast } from "@mcpdeploy/local-region/Version"
+import { atLeast } from "../src/Version.ts"
 
 describe("region.json and settings.json", () => {
   it.effect.prop("the endpoints survive writing and reading", [RegionEndpoints], ([endpoints]) =>

@@ -7,9 +7,9 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { promisify } from "node:util"
-import * as OciImage from "@mcpdeploy/local-region/images/OciImage"
-import * as RegistryPush from "@mcpdeploy/local-region/images/RegistryPush"
-import { standIns } from "@mcpdeploy/local-region/images/StandIns"
+import * as OciImage from "../src/images/OciImage.ts"
+import * as RegistryPush from "../src/images/RegistryPush.ts"
+import { standIns } from "../src/images/StandIns.ts"
 
 const registry = process.env["MCPDEPLOY_TEST_REGISTRY"]
 const buildkit = process.env["MCPDEPLOY_TEST_BUILDKIT"]

@@ -7,10 +7,10 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { zstdDecompressSync } from "node:zlib"
 import { table } from "@mcpdeploy/local-region/images/BaseImages"
-import * as LayerStore from "@mcpdeploy/local-region/images/LayerStore"
-import * as OciImage from "@mcpdeploy/local-region/images/OciImage"
-import * as Recipes from "@mcpdeploy/local-region/images/Recipes"
-import { standIns } from "@mcpdeploy/local-region/images/StandIns"
+import * as LayerStore from "../src/images/LayerStore.ts"
+import * as OciImage from "../src/images/OciImage.ts"
+import * as Recipes from "../src/images/Recipes.ts"
+import { standIns } from "../src/images/StandIns.ts"
 
 const temporaryFolder = Effect.acquireRelease(
   Effect.promise(() => mkdtemp(join(tmpdir(), "mcpdeploy-images-"))),

@@ -1,13 +1,13 @@
 /** The client: token, errors, rate limit. */
-import { CloudflareApi, layer } from "@mcpdeploy/provider-cloudflare/api/CloudflareApi"
-import { reasonOf } from "@mcpdeploy/provider-cloudflare/api/CloudflareFailure"
-import * as RateLimit from "@mcpdeploy/provider-cloudflare/api/RateLimit"
+import { CloudflareApi, layer } from "../src/api/CloudflareApi.ts"
+import { reasonOf } from "../src/api/CloudflareFailure.ts"
+import * as RateLimit from "../src/api/RateLimit.ts"
 import {
   fetchAddressRanges,
   renderAnsible,
   renderNftables
 } from "@mcpdeploy/provider-cloudflare/AddressRanges"
-import { publishedRanges } from "@mcpdeploy/provider-cloudflare/testing/PublishedRanges"
+import { publishedRanges } from "../src/testing/PublishedRanges.ts"
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,5 +1,5 @@
 /** What a region wants, as a pure function. */
-import { desiredState, type RegionFacts } from "@mcpdeploy/provider-cloudflare/DesiredState"
+import { desiredState, type RegionFacts } from "../src/DesiredState.ts"
 import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import { desiredOf, facts, settings, steered } from "./fixtures.ts"

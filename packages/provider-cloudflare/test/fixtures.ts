@@ -1,12 +1,8 @@
 /** A region, a double of Cloudflare, and its client. */
-import { type CloudflareApiOptions, layer } from "@mcpdeploy/provider-cloudflare/api/CloudflareApi"
-import * as Apply from "@mcpdeploy/provider-cloudflare/Apply"
+import { type CloudflareApiOptions, layer } from "../src/api/CloudflareApi.ts"
+import * as Apply from "../src/Apply.ts"
 import { type CloudflareSettings } from "@mcpdeploy/provider-cloudflare/CloudflareSettings"
-import {
-  desiredState,
-  type DesiredState,
-  type RegionFacts
-} from "@mcpdeploy/provider-cloudflare/DesiredState"
+import { desiredState, type DesiredState, type RegionFacts } from "../src/DesiredState.ts"
 import * as CloudflareDouble from "@mcpdeploy/provider-cloudflare/testing/CloudflareDouble"
 import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
 import { assert } from "@effect/vitest"

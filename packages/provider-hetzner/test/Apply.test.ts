@@ -2,7 +2,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { combine } from "@mcpdeploy/core/region/RegionInfrastructure"
 import { hetznerPart } from "@mcpdeploy/provider-hetzner/HetznerPart"
-import type { HetznerChange } from "@mcpdeploy/provider-hetzner/Change"
+import type { HetznerChange } from "../src/Change.ts"
 import * as Effect from "effect/Effect"
 import {
   allow,

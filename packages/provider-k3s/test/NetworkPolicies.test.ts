@@ -1,12 +1,7 @@
 /** The policies judged by an evaluator of our own, over a matrix of sources, destinations and ports. */
 import { BlockList, isIPv6 } from "node:net"
 import { assert, describe, it } from "@effect/vitest"
-import {
-  allowEgress,
-  allowIngress,
-  denyAll,
-  networkPolicies
-} from "@mcpdeploy/provider-k3s/manifests/NetworkPolicies"
+import { allowEgress, allowIngress, denyAll, networkPolicies } from "../src/manifests/NetworkPolicies.ts"
 import { RegionConfig } from "@mcpdeploy/provider-k3s/RegionConfig"
 import { region, targetOf } from "./support/Sample.ts"
 

@@ -1,13 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ImageDigest } from "@mcpdeploy/core/domain/Image"
-import type { Pod } from "@mcpdeploy/provider-k3s/workload/PodState"
-import { digestOf, troubleOf } from "@mcpdeploy/provider-k3s/workload/PodState"
-import {
-  type Deployment,
-  judge,
-  otherPort,
-  type RolloutState
-} from "@mcpdeploy/provider-k3s/workload/RolloutState"
+import type { Pod } from "../src/workload/PodState.ts"
+import { digestOf, troubleOf } from "../src/workload/PodState.ts"
+import { type Deployment, judge, otherPort, type RolloutState } from "../src/workload/RolloutState.ts"
 
 const revision = "r2"
 const digest = ImageDigest.make(`sha256:${"a".repeat(64)}`)

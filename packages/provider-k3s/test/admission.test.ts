@@ -9,11 +9,11 @@ import { stringify } from "yaml"
 import { JobSpec } from "@mcpdeploy/core/domain/DeployRequest"
 import type { KubernetesApi } from "@mcpdeploy/provider-k3s/kubernetes/KubernetesApi"
 import { kinds, type ObjectRef } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
-import { admissionObjects } from "@mcpdeploy/provider-k3s/manifests/Admission"
-import { cronJobs, oneOffJob } from "@mcpdeploy/provider-k3s/manifests/Jobs"
+import { admissionObjects } from "../src/manifests/Admission.ts"
+import { cronJobs, oneOffJob } from "../src/manifests/Jobs.ts"
 import type { Manifest } from "@mcpdeploy/provider-k3s/manifests/Manifest"
-import { projectManifests } from "@mcpdeploy/provider-k3s/manifests/Project"
-import { secret, serviceManifests } from "@mcpdeploy/provider-k3s/manifests/Service"
+import { projectManifests } from "../src/manifests/Project.ts"
+import { secret, serviceManifests } from "../src/manifests/Service.ts"
 import {
   allowedObjects,
   allowedPods,

@@ -2,9 +2,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { type DnsProblem, type DnsRecord, DomainName } from "@mcpdeploy/core/DomainManager"
 import * as Effect from "effect/Effect"
-import { judge, parseIssue } from "@mcpdeploy/provider-k3s/domains/Caa"
-import { check } from "@mcpdeploy/provider-k3s/domains/DnsCheck"
-import * as NameServers from "@mcpdeploy/provider-k3s/domains/NameServers"
+import { judge, parseIssue } from "../src/domains/Caa.ts"
+import { check } from "../src/domains/DnsCheck.ts"
+import * as NameServers from "../src/domains/NameServers.ts"
 import { program, start } from "./support/NameServer.ts"
 import { titled } from "./support/TestCluster.ts"
 

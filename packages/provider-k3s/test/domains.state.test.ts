@@ -1,6 +1,6 @@
 /** What is said about a certificate, from the objects that cert-manager keeps: above all when it, or the authority, is away. */
 import { assert, describe, it } from "@effect/vitest"
-import { type Issuance, stateOf } from "@mcpdeploy/provider-k3s/domains/CertificateState"
+import { type Issuance, stateOf } from "../src/domains/CertificateState.ts"
 
 const start = Date.parse("2026-01-01T00:00:00Z")
 const after = (seconds: number): number => start + seconds * 1000

@@ -1,4 +1,4 @@
-import { openApiText } from "@mcpdeploy/server/OpenApi"
+import { openApiText } from "../src/OpenApi.ts"
 import { expect, it } from "vitest"
 
 it("openapi.json is current (`vitest run --project server -u` writes it)", async () => {

@@ -15,7 +15,9 @@ import type { RegistryCredentials } from "./Session.ts"
 import { refPrefix } from "./SolveRequest.ts"
 
 export type { BuildkitTls } from "./Address.ts"
+export type { Heartbeat } from "./Build.ts"
 export type { RegistryCredentials } from "./Session.ts"
+export { refPrefix } from "./SolveRequest.ts"
 
 /** Which daemon builds, and how much at once. */
 export interface BuildkitConfig {

@@ -1,8 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
-import { classify, locationOf } from "@mcpdeploy/core/buildkit/Classify"
-import { FileUnreadable } from "@mcpdeploy/core/buildkit/FileSync"
-import { GrpcFailure } from "@mcpdeploy/core/buildkit/GrpcFailure"
-import { BuildFollower } from "@mcpdeploy/core/buildkit/Progress"
+import { classify, locationOf } from "../../src/buildkit/Classify.ts"
+import { FileUnreadable } from "../../src/buildkit/FileSync.ts"
+import { GrpcFailure } from "../../src/buildkit/GrpcFailure.ts"
+import { BuildFollower } from "../../src/buildkit/Progress.ts"
 
 const reasonOf = (detail: string, code = 2, sessionFailure?: Error) =>
   classify(new GrpcFailure({ code, detail, details: {} }), {

@@ -7,7 +7,7 @@ import {
   frame,
   writePaddedVarint,
   writeVarint
-} from "@mcpdeploy/core/buildkit/Framing"
+} from "../../src/buildkit/Framing.ts"
 
 const length = Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2000 }))
 const cut = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 700 }))

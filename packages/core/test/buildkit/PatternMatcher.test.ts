@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import { BadPattern, PatternMatcher } from "@mcpdeploy/core/buildkit/PatternMatcher"
+import { BadPattern, PatternMatcher } from "../../src/buildkit/PatternMatcher.ts"
 
 const matches = (patterns: ReadonlyArray<string>, file: string): boolean =>
   new PatternMatcher(patterns).match(file).matched

@@ -1,8 +1,8 @@
 import { create } from "@bufbuild/protobuf"
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import { StatusResponseSchema } from "@mcpdeploy/core/buildkit/gen/buildkit_pb"
-import { BuildFollower, LineAssembler } from "@mcpdeploy/core/buildkit/Progress"
+import { StatusResponseSchema } from "../../src/buildkit/gen/buildkit_pb.ts"
+import { BuildFollower, LineAssembler } from "../../src/buildkit/Progress.ts"
 
 const now = { seconds: 1n, nanos: 0 }
 const vertex = (digest: string, name: string, more: object = {}) =>

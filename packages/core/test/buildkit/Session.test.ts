@@ -1,7 +1,7 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
 import { assert, describe, it } from "@effect/vitest"
 import { endpointOf } from "@mcpdeploy/core/buildkit/Address"
-import { Deframer, frame } from "@mcpdeploy/core/buildkit/Framing"
+import { Deframer, frame } from "../../src/buildkit/Framing.ts"
 import {
   BytesMessageSchema,
   CredentialsRequestSchema,
@@ -9,7 +9,7 @@ import {
   GetSecretRequestSchema,
   GetSecretResponseSchema,
   HealthCheckResponseSchema
-} from "@mcpdeploy/core/buildkit/gen/buildkit_pb"
+} from "../../src/buildkit/gen/buildkit_pb.ts"
 import { type SessionContent, openSession } from "@mcpdeploy/core/buildkit/Session"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"

@@ -4,8 +4,8 @@ import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import { afterAll } from "vitest"
-import { type FileStat, goMode, isRegular } from "@mcpdeploy/core/buildkit/FileStat"
-import { NameNotUtf8, type WalkFilter, sortNames, walk } from "@mcpdeploy/core/buildkit/Walk"
+import { type FileStat, goMode, isRegular } from "../../src/buildkit/FileStat.ts"
+import { NameNotUtf8, type WalkFilter, sortNames, walk } from "../../src/buildkit/Walk.ts"
 
 const folders: Array<string> = []
 afterAll(() => {

@@ -1,6 +1,6 @@
 /** Registry against servers that play a registry's part, strictly or badly. */
 import { RegistryName } from "@mcpdeploy/core/domain/Image"
-import { parseChallenges } from "@mcpdeploy/core/oci/Authorization"
+import { parseChallenges } from "../../src/oci/Authorization.ts"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"

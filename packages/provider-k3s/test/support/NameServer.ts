@@ -6,7 +6,7 @@ import { homedir, tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
-import * as NameServers from "@mcpdeploy/provider-k3s/domains/NameServers"
+import * as NameServers from "../../src/domains/NameServers.ts"
 
 const cached = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "mcpdeploy", "tools")
 

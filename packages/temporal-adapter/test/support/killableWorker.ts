@@ -4,7 +4,7 @@
  * Temporal does not know it.
  */
 import { setTimeout } from "node:timers/promises"
-import { main } from "@mcpdeploy/temporal-adapter/worker/Process"
+import { main } from "../../src/worker/Process.ts"
 
 const [name, moment, ms] = (process.env["MCPDEPLOY_TEST_KILL"] ?? "").split(":")
 const die = () => process.kill(process.pid, "SIGKILL")
