@@ -37,7 +37,7 @@ export const ServiceFile = Schema.Struct({
 })
 export type ServiceFile = typeof ServiceFile.Type
 
-const decode = (file: YamlFile) => file.decode(ServiceFile)
+const decode = (file: YamlFile) => file.decode(ServiceFile, [], { words: true })
 
 /** Decodes a service file's text. `path` is for messages only. */
 export const parseServiceFile = Effect.fn("parseServiceFile")((path: string, text: string) =>
@@ -57,10 +57,25 @@ export const readServiceFile = Effect.fn("readServiceFile")((path: string) =>
 
 const { definitions, schema } = Schema.toJsonSchemaDocument(ServiceFile, { onExcessProperty: "error" })
 
+/** Whose texts a person may write as numbers and booleans. */
+const texts = new Set(["env", "args", "command", "cpu"])
+
+/** Editors accept what is accepted here: `env: { N: 8080 }`. */
+const withNumbers = (node: unknown, isText = false): unknown => {
+  if (Array.isArray(node)) return node.map((item: unknown) => withNumbers(item, isText))
+  if (typeof node !== "object" || node === null) return node
+  return Object.fromEntries(
+    Object.entries(node).map(([key, value]): readonly [string, unknown] => {
+      if (isText && key === "type" && value === "string") return [key, ["string", "number", "boolean"]]
+      return [key, withNumbers(value, (isText && key !== "propertyNames") || texts.has(key))]
+    })
+  )
+}
+
 /** The service file's JSON Schema (draft 2020-12), for editors. */
 export const serviceFileJsonSchema = {
   $schema: "https://json-schema.org/draft/2020-12/schema",
   title: "mcpdeploy service file",
   ...schema,
-  $defs: definitions
+  $defs: withNumbers(definitions)
 }

@@ -45,10 +45,41 @@ describe("the service file", () => {
     )
   }
 
+  it.effect("takes numbers and true as the text that stands there", () =>
+    Effect.gen(function* () {
+      const run =
+        "run: { port: 80, env: { N: 8080, ON: true }, command: [sleep, 10] }\n    build: { args: { V: 1.5 } }"
+      const { services } = yield* parseServiceFile("mcpdeploy.yaml", valid.replace("run: { port: 80 }", run))
+      const [web] = Object.values(services)
+      assert.deepStrictEqual(web?.run.env, { N: "8080", ON: "true" })
+      assert.deepStrictEqual(web?.run.command, ["sleep", "10"])
+      assert.deepStrictEqual(web?.build?.args, { V: "1.5" })
+    })
+  )
+
+  it.effect("says how to write what YAML reads in two ways", () =>
+    Effect.gen(function* () {
+      const run =
+        "run: { port: 80, env: { ZIP: 01234, DEBUG: yes } }\n    build: { args: { V: 1.0, SINCE: 2026-01-01 } }"
+      const problems = yield* problemsOf(valid.replace("run: { port: 80 }", run))
+      assert.deepStrictEqual(
+        problems.map((line) => /: services\.web\.(\S+): Expected text: write (\S+),/.exec(line)?.slice(1)),
+        [
+          ["run.env.ZIP", '"01234"'],
+          ["run.env.DEBUG", '"yes"'],
+          ["build.args.V", '"1.0"'],
+          ["build.args.SINCE", '"2026-01-01"']
+        ]
+      )
+    })
+  )
+
   it.effect("keeps a secret's value out of the message", () =>
     Effect.gen(function* () {
-      const problems = yield* problemsOf(valid.replace("port: 80", "port: 80, secrets: { A: hunter2 }"))
-      assert.notInclude(problems.join("\n"), "hunter2")
+      for (const value of ["hunter2", "0451", "2026-01-01"]) {
+        const problems = yield* problemsOf(valid.replace("port: 80", `port: 80, secrets: { A: ${value} }`))
+        assert.notInclude(problems.join("\n"), value)
+      }
     })
   )
 
