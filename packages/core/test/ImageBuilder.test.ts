@@ -57,6 +57,42 @@ describe.skipIf(needsDaemon !== "")(`ImageBuilder on a real buildkitd ${needsDae
       })
     )
 
+    it.effect("gives a step the arguments that its Dockerfile declares, whatever their names", () =>
+      Effect.gen(function* () {
+        const args = { "discovery.type": "a", "app-mode": "b", "x y": "c", "1A": "d", "p'q": "e" }
+        const context = yield* folder({
+          Dockerfile: `FROM busybox\nARG discovery.type app-mode\nARG "x y"\nARG 1A "p'q"\nRUN env; : ${unique()}\n`
+        })
+        const lines = linesIn(yield* eventsOf(request(context, { args })))
+        for (const [name, value] of Object.entries(args)) assert.include(lines, `${name}=${value}`)
+      })
+    )
+
+    it.effect(
+      "builds nothing anew for an argument that no Dockerfile declares, nor above where one does",
+      () =>
+        Effect.gen(function* () {
+          const random = unique()
+          const image = newImage()
+          const build = Effect.fnUntraced(function* (declared: string, commit: string) {
+            const context = yield* folder({
+              Dockerfile: `FROM busybox\nRUN echo ${random} > /a\n${declared}RUN env > /b\n`
+            })
+            const events = yield* eventsOf(request(context, { image, args: { SOURCE_COMMIT: commit } }))
+            const ran = statesIn(events).filter((state) => /RUN .*: (?:cached|completed)$/.test(state))
+            return { digest: builtIn(events).digest, ran: ran.map((state) => /RUN.*$/.exec(state)?.[0]) }
+          })
+          const first = yield* build("", "a".repeat(40))
+          const second = yield* build("", "b".repeat(40))
+          assert.strictEqual(second.digest, first.digest)
+          assert.deepStrictEqual(second.ran, [`RUN echo ${random} > /a: cached`, "RUN env > /b: cached"])
+          const declared = yield* build("ARG SOURCE_COMMIT\n", "a".repeat(40))
+          const changed = yield* build("ARG SOURCE_COMMIT\n", "b".repeat(40))
+          assert.notStrictEqual(changed.digest, declared.digest)
+          assert.deepStrictEqual(changed.ran, [`RUN echo ${random} > /a: cached`, "RUN env > /b: completed"])
+        })
+    )
+
     it.effect("takes the digest of a finished build with the same key, unless it is told not to", () =>
       Effect.gen(function* () {
         const context = yield* folder({ Dockerfile: "FROM scratch\nCOPY Dockerfile /\n" })

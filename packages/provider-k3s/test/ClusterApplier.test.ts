@@ -1,7 +1,7 @@
 /** Against a real API server; controllers are not needed. */
 import { assert, describe, layer } from "@effect/vitest"
 import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
-import { Generation } from "@mcpdeploy/core/domain/DeployRequest"
+import { EnvName, Generation } from "@mcpdeploy/core/domain/DeployRequest"
 import { Owner, ProjectName, ServiceName, ServiceTarget, UserId } from "@mcpdeploy/core/domain/Identity"
 import { Receipt } from "@mcpdeploy/core/domain/Receipt"
 import * as Effect from "effect/Effect"
@@ -10,6 +10,7 @@ import type { Workload } from "@mcpdeploy/core/ClusterApplier"
 import { applyObjects } from "@mcpdeploy/provider-k3s/apply/Apply"
 import { kinds } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
 import type { LiveObject } from "@mcpdeploy/provider-k3s/kubernetes/LiveObject"
+import { secretKey } from "../src/manifests/Deployment.ts"
 import { fieldManager, labels, type Manifest } from "@mcpdeploy/provider-k3s/manifests/Manifest"
 import { commitOf, targetOf, workloadOf as workloadWithPods } from "./support/Sample.ts"
 import {
@@ -102,6 +103,37 @@ describe.skipIf(!isReady)(titled("K3sClusterApplier", isReady, "MCPDEPLOY_TEST_K
         assert.notInclude(JSON.stringify(first), "geheim")
         assert.notInclude(JSON.stringify(first), Buffer.from("geheim").toString("base64"))
       })
+    )
+
+    it.effect.prop(
+      "takes every name of a variable that a request may have, and keeps it",
+      [Schema.Array(EnvName).check(Schema.isMaxLength(60))],
+      ([some]) =>
+        Effect.gen(function* () {
+          const applier = yield* ClusterApplier
+          const api = yield* connect
+          const target = yield* freshTarget()
+          const fixed = ["discovery.type", "app-mode", "a b", "1A", "x".repeat(256), ".", "..a", "$(PORT)"]
+          const names = [...new Set([...fixed, ...some])].filter((name) => name !== "PORT")
+          const env = Object.fromEntries(names.map((name, index) => [name, String(index)]))
+          const secrets = Object.fromEntries(
+            names.map((name, index) => [`${name.slice(0, 255)}%`, String(index)])
+          )
+          const unique = Object.fromEntries(Object.entries(secrets).filter(([name]) => !(name in env)))
+          const applied = yield* applier.apply(workloadOf(target, 1, { run: { env }, secrets: unique }))
+          const container = yield* containerOf(yield* api.get(ref(target, kinds.Deployment)))
+          const found = new Map(container?.env.map(({ name, value }) => [name, value]))
+          for (const [name, value] of Object.entries(env)) assert.strictEqual(found.get(name), value)
+          const secret = yield* api.get(ref(target, kinds.Secret, applied.secretName))
+          for (const [name, value] of Object.entries(unique)) {
+            assert.isTrue(found.has(name))
+            assert.include(
+              JSON.stringify(secret),
+              `"${secretKey(name)}":"${Buffer.from(value).toString("base64")}"`
+            )
+          }
+        }),
+      { arbitrary: { runs: 10 } }
     )
 
     it.effect("removes what a newer deploy no longer wants, and only that", () =>

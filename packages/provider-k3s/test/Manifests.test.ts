@@ -5,7 +5,8 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { parse } from "yaml"
 import { contains } from "@mcpdeploy/provider-k3s/apply/Apply"
-import { deployment, verbatim } from "../src/manifests/Deployment.ts"
+import { EnvName } from "@mcpdeploy/core/domain/DeployRequest"
+import { deployment, secretKey, verbatim } from "../src/manifests/Deployment.ts"
 import { hashed, stamped } from "@mcpdeploy/provider-k3s/manifests/Manifest"
 import { namespace, projectManifests } from "../src/manifests/Project.ts"
 import { cpuQuantity, memoryQuantity, millicores } from "../src/manifests/Quantity.ts"
@@ -137,6 +138,23 @@ describe("the Deployment", () => {
       { name: "B", value: "2" },
       { name: "TOKEN", valueFrom: { secretKeyRef: { name: "s-env-x", key: "TOKEN" } } }
     ])
+  })
+
+  it.prop(
+    "keeps each secret under a key that a Secret may have, and no two under one",
+    [Schema.Array(EnvName)],
+    ([names]) => {
+      const variables = [...new Set([...names, ...names.map(secretKey)])]
+      const keys = variables.map(secretKey)
+      // from the API server's IsConfigMapKey
+      for (const key of keys) assert.match(key, /^(?!\.$|\.\.)[-._a-zA-Z0-9]{1,253}$/)
+      assert.strictEqual(new Set(keys).size, variables.length)
+    }
+  )
+
+  it("keeps names that are keys, as earlier deploys' Secrets have them", () => {
+    for (const name of ["TOKEN", "_a1", "spring.datasource.password", "app-mode"])
+      assert.strictEqual(secretKey(name), name)
   })
 
   it("is sandboxed, without a token, and never has fewer pods than wanted during a rollout", () => {

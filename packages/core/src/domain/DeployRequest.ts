@@ -3,11 +3,14 @@ import * as Schema from "effect/Schema"
 import { Owner, ServiceName, ServiceTarget } from "./Identity.ts"
 import { GitRef, GitRepository, RepositoryPath, SecretRef } from "./Source.ts"
 
-/** Name of an environment variable (POSIX: letters, digits, `_`). */
+/**
+ * Name of an environment variable or a build argument, as Kubernetes takes it from 1.34 on (KEP-4369): Spring, Elasticsearch and
+ * .NET read `discovery.type` and `app-mode`, which no shell can set.
+ */
 export const EnvName = Schema.String.pipe(
   Schema.check(
-    Schema.isPattern(/^[A-Za-z_][A-Za-z0-9_]*$/, {
-      expected: "a variable's name: letters, digits and _, not beginning with a digit"
+    Schema.isPattern(/^[ -<>-~]{1,256}$/, {
+      expected: "a variable's name: at most 256 printable ASCII characters without ="
     })
   )
 )

@@ -84,7 +84,7 @@ export type RepositoryPath = typeof RepositoryPath.Type
  */
 export const SecretRef = Schema.String.pipe(
   Schema.check(
-    Schema.isPattern(/^(?:env:[A-Za-z_][A-Za-z0-9_]*|file:\/[^\u0000-\u001f]+)$/, {
+    Schema.isPattern(/^(?:env:[ -<>-~]+|file:\/[^\u0000-\u001f]+)$/, {
       expected: "env:NAME or file:/absolute/path"
     })
   ),

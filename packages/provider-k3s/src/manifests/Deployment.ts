@@ -31,6 +31,13 @@ export const verbatim = (value: string): string => value.replaceAll("$", "$$$$")
 const byName = (a: readonly [string, unknown], b: readonly [string, unknown]) =>
   a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : 0
 
+/** What the API server takes as a key of a Secret (ConfigMap keys, Kubernetes API reference). */
+const secretKeyPattern = /^(?!hash-)(?!\.\.)[-._a-zA-Z0-9]{1,253}$/
+
+/** Under which key of the service's Secret a variable's value is: its name, or a hash of a name that is no key. */
+export const secretKey = (variable: string): string =>
+  secretKeyPattern.test(variable) && variable !== "." ? variable : `hash-${shortHash(variable, 64)}`
+
 /** `PORT` is always `run.port`; a secret stands before a plain value of its name. */
 export const environment = ({ run }: Workload, secretName: string | undefined) => {
   const secrets = Object.keys(run.secrets ?? {}).toSorted()
@@ -45,7 +52,7 @@ export const environment = ({ run }: Workload, secretName: string | undefined) =
       ? []
       : secrets
           .filter((name) => name !== "PORT")
-          .map((name) => ({ name, valueFrom: { secretKeyRef: { name: secretName, key: name } } })))
+          .map((name) => ({ name, valueFrom: { secretKeyRef: { name: secretName, key: secretKey(name) } } })))
   ]
 }
 

@@ -6,7 +6,7 @@ import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import { platformHost } from "@mcpdeploy/core/domain/PlatformHost"
 import * as Redacted from "effect/Redacted"
 import type { RegionConfig } from "../RegionConfig.ts"
-import { deployment } from "./Deployment.ts"
+import { deployment, secretKey } from "./Deployment.ts"
 import { cronJobs } from "./Jobs.ts"
 import { labels, type Manifest, serviceLabels } from "./Manifest.ts"
 
@@ -81,7 +81,7 @@ export const secret = ({ secrets, target }: Workload, name: string) =>
     immutable: true,
     type: "Opaque",
     data: Object.fromEntries(
-      sorted(secrets).map(([key, value]) => [key, Buffer.from(value, "utf8").toString("base64")])
+      sorted(secrets).map(([name, value]) => [secretKey(name), Buffer.from(value, "utf8").toString("base64")])
     )
   }) satisfies V1Secret
 
