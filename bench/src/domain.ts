@@ -32,6 +32,7 @@ import { execFileSync } from "node:child_process"
 import { mkdtempSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
+import { Projects } from "@mcpdeploy/core/Projects"
 import { BenchFailed, type Measure } from "./measure.ts"
 
 const runs = 5
@@ -145,8 +146,9 @@ export const run: Effect.Effect<ReadonlyArray<Measure>, { readonly message: stri
       return times
     }).pipe(
       Effect.ensuring(
-        ClusterApplier.use((cluster) =>
-          Effect.andThen(cluster.delete(request.target), cluster.deleteProject(owner))
+        Effect.andThen(
+          ClusterApplier.use((cluster) => cluster.delete(request.target)),
+          Projects.use((projects) => projects.delete(owner))
         ).pipe(Effect.ignore)
       )
     )

@@ -9,6 +9,9 @@ import { Registry } from "@mcpdeploy/core/Registry"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { SecretRef } from "@mcpdeploy/core/domain/Source"
+import { Projects } from "@mcpdeploy/core/Projects"
+import { Receipts } from "@mcpdeploy/core/Receipts"
+import { Workloads } from "@mcpdeploy/core/Workloads"
 import { unique } from "./support/Builds.ts"
 import { deploy, describeAttacks, ownerOf, project, region, targetOf } from "./support/Region.ts"
 import { repository } from "./support/Repository.ts"
@@ -107,24 +110,27 @@ describeAttacks("a hostile owner", () => {
         assert.strictEqual((yield* deploy(victim, source))._tag, "Deployed")
 
         const cluster = yield* ClusterApplier
+        const projects = yield* Projects
+        const receipts = yield* Receipts
+        const workloads = yield* Workloads
         const domains = yield* DomainManager
         const outcome = yield* deploy(attacker, source)
         assert.include(
           outcome._tag === "Failed" ? outcome.error.message : outcome._tag,
           "belongs to another owner"
         )
-        const [receipt] = yield* cluster.history(victim)
+        const [receipt] = yield* receipts.history(victim)
         assert.isDefined(receipt)
         if (receipt === undefined) return
         const attempts = {
           claim: cluster.claim(attacker),
-          status: cluster.status(attacker),
-          history: cluster.history(attacker),
-          logs: Stream.runCollect(cluster.logs(attacker, { follow: false, tail: 10 })),
-          record: cluster.record(attacker, receipt),
+          status: workloads.status(attacker),
+          history: receipts.history(attacker),
+          logs: Stream.runCollect(workloads.logs(attacker, { follow: false, tail: 10 })),
+          record: receipts.record(attacker, receipt),
           restore: cluster.restore(attacker, receipt, receipt.generation),
           delete: cluster.delete(attacker),
-          deleteProject: cluster.deleteProject(attacker.owner),
+          deleteProject: projects.delete(attacker.owner),
           domain: domains.add(attacker, DomainName.make("www.example.com")),
           domainStatus: domains.status(attacker, DomainName.make("www.example.com"))
         }
@@ -134,7 +140,7 @@ describeAttacks("a hostile owner", () => {
           const error = yield* Effect.flip(attempt).pipe(Effect.orDie)
           assert.match(error.message, /belongs to another owner|is no domain of/, call)
         }
-        assert.strictEqual((yield* cluster.status(victim)).commit, receipt.commit)
+        assert.strictEqual((yield* workloads.status(victim)).commit, receipt.commit)
       }).pipe(Effect.scoped)
     )
 

@@ -114,13 +114,13 @@ const buildSecretKey = Effect.gen(function* () {
 export const clusterLayer = Layer.unwrap(
   Effect.gen(function* () {
     const { cluster } = yield* regionFile
-    const [{ RegionConfig }, K3sClusterApplier] = yield* Effect.promise(() =>
+    const [{ RegionConfig }, K3sCluster] = yield* Effect.promise(() =>
       Promise.all([
         import("@mcpdeploy/provider-k3s/RegionConfig"),
-        import("@mcpdeploy/provider-k3s/apply/K3sClusterApplier")
+        import("@mcpdeploy/provider-k3s/K3sCluster")
       ])
     )
-    return K3sClusterApplier.layer(new RegionConfig(cluster))
+    return K3sCluster.layer(new RegionConfig(cluster))
   })
 )
 

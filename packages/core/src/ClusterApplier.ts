@@ -1,6 +1,7 @@
 /**
  * ClusterApplier: an image becomes a running, reachable workload. The cluster is the record: the last applied
- * workload and its receipts live beside it.
+ * workload and its receipts live beside it. Three more contracts are about the same cluster, and fail in the same words:
+ * `Receipts` (what was proven), `Workloads` (what runs now), `Projects` (what there is).
  *
  * Every write first checks the namespace's owner, touches only what this service owns, and is fenced: a write whose
  * generation is older than the one in the cluster is refused by the write itself.
@@ -9,16 +10,10 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type * as Stream from "effect/Stream"
 import { Generation, type RunSpec } from "./domain/DeployRequest.ts"
-import { ImageDigest, type ImageRef } from "./domain/Image.ts"
-import {
-  Namespace,
-  NamespaceOwnedByOther,
-  type Owner,
-  ServiceName,
-  ServiceTarget
-} from "./domain/Identity.ts"
+import type { ImageDigest } from "./domain/Image.ts"
+import { type ImageRef } from "./domain/Image.ts"
+import { Namespace, NamespaceOwnedByOther, ServiceName, ServiceTarget } from "./domain/Identity.ts"
 import type { PodEvidence, ProbeEvidence, Receipt } from "./domain/Receipt.ts"
 import { RolloutCause } from "./domain/RolloutCause.ts"
 import { CommitSha } from "./domain/Source.ts"
@@ -262,62 +257,6 @@ export const Applied = Schema.Struct({
 })
 export type Applied = typeof Applied.Type
 
-/** A pod as a person asks for it. `trouble` is the cause why it is not ready, where there is one. */
-export const PodStatus = Schema.Struct({
-  name: Schema.String,
-  ready: Schema.Boolean,
-  phase: Schema.String,
-  restarts: Schema.Int,
-  digest: Schema.optionalKey(ImageDigest),
-  trouble: Schema.optionalKey(Schema.String)
-})
-export type PodStatus = typeof PodStatus.Type
-
-export const ServiceStatus = Schema.Struct({
-  target: ServiceTarget,
-  generation: Generation,
-  commit: CommitSha,
-  digest: ImageDigest,
-  replicas: Schema.Int,
-  readyReplicas: Schema.Int,
-  /** Where the service answers; absent when it is not public. */
-  url: Schema.optionalKey(Schema.String),
-  pods: Schema.Array(PodStatus)
-})
-export type ServiceStatus = typeof ServiceStatus.Type
-
-/** One whole line of a container's output. */
-export interface LogLine {
-  readonly pod: string
-  readonly line: string
-}
-
-/** A command that runs once, beside the service, in what `receipt` says: its image, environment and limits. */
-export interface OneOff {
-  readonly receipt: Receipt
-  readonly command: readonly [string, ...ReadonlyArray<string>]
-  /** Seconds from its start, the pulling of the image included. */
-  readonly deadlineSeconds: number
-}
-
-/** A line that the command writes (standard output and error are one stream), and at last how it ended. */
-export type OneOffEvent =
-  | { readonly _tag: "Line"; readonly line: string }
-  | { readonly _tag: "Ended"; readonly exitCode: number }
-
-/** What of the registry a service needs. */
-export interface ServiceImages {
-  /** `dp-{user_id}-{project}/{service}`. */
-  readonly repository: string
-  /** Of what runs or may run at any moment, and of the kept receipts. */
-  readonly digests: ReadonlyArray<ImageDigest>
-  /** The newest request, and the newest deploy that succeeded; the same generation when nothing is under way. */
-  readonly requested?: Generation
-  /** When the newest request came, milliseconds since the epoch by the cluster's clock. */
-  readonly requestedAt?: number
-  readonly deployed?: { readonly generation: Generation; readonly deployedAt: string }
-}
-
 export class ClusterApplier extends Context.Service<
   ClusterApplier,
   {
@@ -337,10 +276,6 @@ export class ClusterApplier extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<PodEvidence>, ClusterApplierError>
     /** Asks the app through the region's ingress; none for a service that is not public. */
     readonly probe: (workload: Workload) => Effect.Effect<ProbeEvidence | undefined, ClusterApplierError>
-    /** Stores a receipt; the last 10 are kept, newest first. Storing one again changes nothing. */
-    readonly record: (target: ServiceTarget, receipt: Receipt) => Effect.Effect<void, ClusterApplierError>
-    /** The receipts, newest first; none for a service that is not there. */
-    readonly history: (target: ServiceTarget) => Effect.Effect<ReadonlyArray<Receipt>, ClusterApplierError>
     /**
      * Makes what `receipt` says run again, with the Secret that it had, as `generation`. Returns when applied; await it
      * with `awaitRollout`.
@@ -350,34 +285,10 @@ export class ClusterApplier extends Context.Service<
       receipt: Receipt,
       generation: Generation
     ) => Effect.Effect<Applied, ClusterApplierError>
-    readonly status: (target: ServiceTarget) => Effect.Effect<ServiceStatus, ClusterApplierError>
-    /** Lines of all pods, in the order in which they arrive. `follow` goes on until interrupted, across restarts. */
-    readonly logs: (
-      target: ServiceTarget,
-      options: { readonly follow: boolean; readonly tail: number }
-    ) => Stream.Stream<LogLine, ClusterApplierError>
-    /**
-     * Runs a command once, sandboxed like the service, and removes it when it has ended or the stream is interrupted; when
-     * this process is killed, the cluster removes it. A command that fails is not a failure of the stream.
-     */
-    readonly run: (target: ServiceTarget, oneOff: OneOff) => Stream.Stream<OneOffEvent, ClusterApplierError>
-    /** Whether the project has a namespace, also one that is being deleted; fails when it is another owner's. */
-    readonly hasProject: (owner: Owner) => Effect.Effect<boolean, ClusterApplierError>
-    /** The services of which the project has anything; none for a project that is not there or is being deleted. */
-    readonly services: (owner: Owner) => Effect.Effect<ReadonlyArray<ServiceTarget>, ClusterApplierError>
-    /** What the region, or one namespace of it, needs of the registry. Fails rather than leave one out. */
-    readonly images: (
-      namespace?: Namespace
-    ) => Effect.Effect<ReadonlyArray<ServiceImages>, ClusterApplierError>
     /**
      * Deletes what the service owns, its request in the catalog included, and waits until it is gone. Deleting what is not
      * there succeeds. Returns what was deleted, as `Kind name`.
      */
     readonly delete: (target: ServiceTarget) => Effect.Effect<ReadonlyArray<string>, ClusterApplierError>
-    /**
-     * Deletes the project's namespace and waits until it is gone; refused while a service is in it. Returns whether there
-     * was one.
-     */
-    readonly deleteProject: (owner: Owner) => Effect.Effect<boolean, ClusterApplierError>
   }
 >()("mcpdeploy/core/ClusterApplier") {}

@@ -1,61 +1,26 @@
-/** What every ClusterApplier promises. No pod has to run: the workloads have no replicas. */
-import { ClusterApplier, type ClusterApplierError, type Workload } from "@mcpdeploy/core/ClusterApplier"
-import { Generation, RunSpec } from "@mcpdeploy/core/domain/DeployRequest"
-import { ImageDigest, ImageRef, internalRegistry } from "@mcpdeploy/core/domain/Image"
-import { Owner, ProjectName, ServiceName, ServiceTarget, UserId } from "@mcpdeploy/core/domain/Identity"
-import { CommitSha, SecretRef } from "@mcpdeploy/core/domain/Source"
+/** What every ClusterApplier promises. */
+import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
+import { Generation } from "@mcpdeploy/core/domain/DeployRequest"
+import { ServiceName, ServiceTarget } from "@mcpdeploy/core/domain/Identity"
+import { Receipts } from "@mcpdeploy/core/Receipts"
+import { Workloads } from "@mcpdeploy/core/Workloads"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Redacted from "effect/Redacted"
-import type * as Scope from "effect/Scope"
 import { type Check, check, interruptedAfter } from "./Check.ts"
+import {
+  canary,
+  type ClusterConformance,
+  freshService,
+  tagOf,
+  targetOf,
+  workloadOf
+} from "./ClusterSample.ts"
 
-export interface ClusterConformance {
-  /** A part of names that no other run has: at most 8 letters and digits. */
-  readonly unique: Effect.Effect<string>
-  /** Removes what the project has, at the end; never fails. */
-  readonly cleanUp: (target: ServiceTarget) => Effect.Effect<void>
-  /** What there is of the service, as `Kind name`: nothing after it was deleted. */
-  readonly leftOf: (target: ServiceTarget) => Effect.Effect<ReadonlyArray<string>>
-}
-
-const canary = "canary-conformance-secret"
-
-const targetOf = (user: string, project: string, service: string) =>
-  new ServiceTarget({
-    owner: new Owner({ user: UserId.make(user), project: ProjectName.make(project) }),
-    service: ServiceName.make(service)
-  })
-
-/** Without replicas, so that nothing has to be pulled. */
-const workloadOf = (target: ServiceTarget, generation: number, text = "one"): Workload => {
-  const commit = CommitSha.make(generation.toString(16).padStart(40, "0"))
-  return {
-    target,
-    image: new ImageRef({
-      registry: internalRegistry,
-      namespace: target.namespace,
-      service: target.service,
-      commit
-    }),
-    digest: ImageDigest.make(`sha256:${commit.padStart(64, "0")}`),
-    generation: Generation.make(generation),
-    run: new RunSpec({
-      port: 8080,
-      replicas: 0,
-      env: { TEXT: text },
-      secrets: { TOKEN: SecretRef.make("env:TOKEN") }
-    }),
-    secrets: { TOKEN: Redacted.make(canary) }
-  }
-}
-
-const tagOf = ({ reason }: ClusterApplierError): string => reason._tag
-
-export const clusterApplierChecks = (of: ClusterConformance): ReadonlyArray<Check<ClusterApplier>> => {
-  const fresh = (make: (unique: string) => ServiceTarget): Effect.Effect<ServiceTarget, never, Scope.Scope> =>
-    Effect.acquireRelease(Effect.map(of.unique, make), of.cleanUp)
-  const web = fresh((unique) => targetOf("conform", unique, "web"))
+export const clusterApplierChecks = (
+  of: ClusterConformance
+): ReadonlyArray<Check<ClusterApplier | Receipts | Workloads>> => {
+  const fresh = (make: (unique: string) => ServiceTarget) => freshService(of, make)
+  const web = freshService(of)
   return [
     check("the same workload again succeeds, changes nothing, and shows no secret", (expect) =>
       Effect.gen(function* () {
@@ -95,6 +60,7 @@ export const clusterApplierChecks = (of: ClusterConformance): ReadonlyArray<Chec
     check("an older deploy never overwrites a newer one, and one generation is one commit", (expect) =>
       Effect.gen(function* () {
         const cluster = yield* ClusterApplier
+        const workloads = yield* Workloads
         const target = yield* web
         yield* expect.succeeds(cluster.apply(workloadOf(target, 5)), "apply")
         yield* expect.failsWith(
@@ -111,7 +77,7 @@ export const clusterApplierChecks = (of: ClusterConformance): ReadonlyArray<Chec
           "the same generation with another commit"
         )
         yield* expect.equal(
-          (yield* expect.succeeds(cluster.status(target), "status")).generation,
+          (yield* expect.succeeds(workloads.status(target), "status")).generation,
           Generation.make(5),
           "the generation that is there"
         )
@@ -120,6 +86,7 @@ export const clusterApplierChecks = (of: ClusterConformance): ReadonlyArray<Chec
     check("many deploys at once: the newest is what is there in the end", (expect) =>
       Effect.gen(function* () {
         const cluster = yield* ClusterApplier
+        const workloads = yield* Workloads
         const target = yield* web
         const newest = workloadOf(target, 5, "5")
         const [exit] = yield* Effect.forEach(
@@ -131,7 +98,7 @@ export const clusterApplierChecks = (of: ClusterConformance): ReadonlyArray<Chec
         if (exit !== undefined && Exit.isFailure(exit))
           yield* expect.succeeds(cluster.apply(newest), "the newest, again")
         yield* expect.equal(
-          (yield* expect.succeeds(cluster.status(target), "status")).generation,
+          (yield* expect.succeeds(workloads.status(target), "status")).generation,
           Generation.make(5),
           "the generation"
         )
@@ -160,6 +127,7 @@ export const clusterApplierChecks = (of: ClusterConformance): ReadonlyArray<Chec
       (expect) =>
         Effect.gen(function* () {
           const cluster = yield* ClusterApplier
+          const workloads = yield* Workloads
           const first = yield* fresh((unique) => targetOf("a-b", unique, "web"))
           const second = targetOf("a", `b-${first.owner.project}`, "web")
           yield* expect.succeeds(cluster.apply(workloadOf(first, 1)), "apply")
@@ -176,7 +144,7 @@ export const clusterApplierChecks = (of: ClusterConformance): ReadonlyArray<Chec
             "the other owner's delete"
           )
           yield* expect.equal(
-            (yield* expect.succeeds(cluster.status(first), "status")).generation,
+            (yield* expect.succeeds(workloads.status(first), "status")).generation,
             Generation.make(1),
             "the first owner's generation"
           )
@@ -185,12 +153,13 @@ export const clusterApplierChecks = (of: ClusterConformance): ReadonlyArray<Chec
     check("the longest names work", (expect) =>
       Effect.gen(function* () {
         const cluster = yield* ClusterApplier
+        const workloads = yield* Workloads
         const target = yield* fresh((unique) =>
           targetOf("u".repeat(20), unique.padEnd(63 - "dp-".length - 20 - 1, "p"), "s".repeat(63))
         )
         yield* expect.succeeds(cluster.apply(workloadOf(target, 1)), "apply")
         yield* expect.equal(
-          (yield* expect.succeeds(cluster.status(target), "status")).target.key,
+          (yield* expect.succeeds(workloads.status(target), "status")).target.key,
           target.key,
           "whose status it is"
         )
@@ -201,14 +170,16 @@ export const clusterApplierChecks = (of: ClusterConformance): ReadonlyArray<Chec
       (expect) =>
         Effect.gen(function* () {
           const cluster = yield* ClusterApplier
+          const receipts = yield* Receipts
+          const workloads = yield* Workloads
           const target = yield* web
-          yield* expect.equal(yield* expect.succeeds(cluster.history(target), "history"), [], "its history")
+          yield* expect.equal(yield* expect.succeeds(receipts.history(target), "history"), [], "its history")
           yield* expect.equal(
             yield* expect.succeeds(cluster.delete(target), "delete"),
             [],
             "what was deleted"
           )
-          yield* expect.failsWith(cluster.status(target), ["ServiceNotFound"], tagOf, "status")
+          yield* expect.failsWith(workloads.status(target), ["ServiceNotFound"], tagOf, "status")
         })
     ),
     check(
@@ -216,6 +187,7 @@ export const clusterApplierChecks = (of: ClusterConformance): ReadonlyArray<Chec
       (expect) =>
         Effect.gen(function* () {
           const cluster = yield* ClusterApplier
+          const workloads = yield* Workloads
           const target = yield* web
           const neighbour = new ServiceTarget({ owner: target.owner, service: ServiceName.make("api") })
           for (const each of [target, neighbour])
@@ -224,7 +196,7 @@ export const clusterApplierChecks = (of: ClusterConformance): ReadonlyArray<Chec
           yield* interruptedAfter(cluster.delete(target), [5, 40])
           yield* expect.succeeds(cluster.delete(target), "delete")
           yield* expect.equal(yield* of.leftOf(target), [], "what is left of it")
-          yield* expect.succeeds(cluster.status(neighbour), "status of its neighbour")
+          yield* expect.succeeds(workloads.status(neighbour), "status of its neighbour")
         })
     )
   ]

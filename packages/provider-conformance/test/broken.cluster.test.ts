@@ -1,16 +1,32 @@
-/** The checks of ClusterApplier tested themselves: each implementation in memory that breaks one promise is refused by its check. */
+/** The checks of a cluster's contracts tested themselves: each implementation in memory that breaks one promise is refused by its check. */
 import { assert, describe, it } from "@effect/vitest"
 import {
+  type Applied,
   ClusterApplier,
   ClusterApplierError,
   type ClusterApplierReason,
   GenerationTaken,
+  ProjectNotEmpty,
+  restoredWorkload,
   ServiceNotFound,
   SupersededByNewer,
   type Workload
 } from "@mcpdeploy/core/ClusterApplier"
-import { NamespaceOwnedByOther, type ServiceTarget } from "@mcpdeploy/core/domain/Identity"
+import {
+  NamespaceOwnedByOther,
+  type Owner,
+  ServiceName,
+  ServiceTarget
+} from "@mcpdeploy/core/domain/Identity"
+import { keptReceipts, type Receipt } from "@mcpdeploy/core/domain/Receipt"
+import { Projects } from "@mcpdeploy/core/Projects"
+import { Receipts } from "@mcpdeploy/core/Receipts"
+import { Workloads } from "@mcpdeploy/core/Workloads"
+import type { Check } from "@mcpdeploy/provider-conformance/Check"
 import { clusterApplierChecks } from "@mcpdeploy/provider-conformance/ClusterApplierChecks"
+import type { ClusterConformance } from "@mcpdeploy/provider-conformance/ClusterSample"
+import { projectsChecks } from "@mcpdeploy/provider-conformance/ProjectsChecks"
+import { receiptsChecks } from "@mcpdeploy/provider-conformance/ReceiptsChecks"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -28,6 +44,13 @@ interface Faults {
   readonly failsToDeleteNothing?: true
   readonly deletesNeighbours?: true
   readonly forgetsSecrets?: true
+  readonly keepsOneReceiptLess?: true
+  readonly storesReceiptsTwice?: true
+  readonly restoresNewestSecret?: true
+  readonly showsReceiptsToAll?: true
+  readonly losesImages?: true
+  readonly deletesFullProjects?: true
+  readonly deletesForeignProjects?: true
 }
 
 const kinds = ["Secret", "Deployment", "Service"] as const
@@ -98,29 +121,26 @@ const memory = (faults: Faults) => {
     return { revision: textOf(workload), changes }
   })
 
-  const layer = Layer.mock(ClusterApplier, {
-    apply,
+  const withSecret = (applied: Applied, secrets: Workload["secrets"]): Applied =>
+    Object.keys(secrets).length === 0 ? applied : { ...applied, secretName: "secret" }
+
+  const applier = Layer.mock(ClusterApplier, {
+    claim: Effect.fnUntraced(function* ({ namespace, owner }) {
+      owners.set(namespace, `${owner.user}/${owner.project}`)
+      yield* Effect.void
+    }),
+    apply: (workload) => Effect.map(apply(workload), (applied) => withSecret(applied, workload.secrets)),
+    restore: (target, receipt, generation) =>
+      Effect.map(apply(restoredWorkload(target, receipt, generation)), (applied) =>
+        faults.restoresNewestSecret === true || receipt.secretName === undefined
+          ? applied
+          : { ...applied, secretName: receipt.secretName }
+      ),
     plan: (workload) =>
       Effect.sync(() => {
         const plan = planOf(workload)
         if (faults.planWrites === true) running.set(nameOf(workload.target), workload)
         return plan
-      }),
-    history: () => Effect.succeed([]),
-    status: (target) =>
-      Effect.suspend(() => {
-        const found = running.get(nameOf(target))
-        return found === undefined || (faults.losesLongNames === true && target.service.length > 40)
-          ? Effect.fail(failed("status", target, new ServiceNotFound({ target })))
-          : Effect.succeed({
-              target: found.target,
-              generation: found.generation,
-              commit: found.image.commit,
-              digest: found.digest,
-              replicas: 0,
-              readyReplicas: 0,
-              pods: []
-            })
       }),
     delete: Effect.fnUntraced(function* (target) {
       yield* owned("delete", target)
@@ -135,6 +155,75 @@ const memory = (faults: Faults) => {
       return there
     })
   })
+  const histories = new Map<string, ReadonlyArray<Receipt>>()
+  const receipts = Layer.mock(Receipts, {
+    history: Effect.fnUntraced(function* (target) {
+      if (faults.showsReceiptsToAll !== true) yield* owned("history", target)
+      return histories.get(nameOf(target)) ?? []
+    }),
+    record: Effect.fnUntraced(function* (target, receipt) {
+      yield* owned("record", target)
+      const others = (histories.get(nameOf(target)) ?? []).filter(
+        ({ generation }) => generation !== receipt.generation || faults.storesReceiptsTwice === true
+      )
+      const kept = keptReceipts - (faults.keepsOneReceiptLess === true ? 1 : 0)
+      histories.set(nameOf(target), [receipt, ...others].slice(0, kept))
+    })
+  })
+
+  const ownedProject = (operation: string, owner: Owner) =>
+    owned(operation, new ServiceTarget({ owner, service: ServiceName.make("web") }))
+  const servicesOf = (owner: Owner) =>
+    [...running.values()].filter(({ target }) => target.namespace === owner.namespace)
+  const projects = Layer.mock(Projects, {
+    exists: (owner) => Effect.as(ownedProject("look-up", owner), owners.has(owner.namespace)),
+    services: (owner) =>
+      Effect.as(
+        ownedProject("look-up", owner),
+        servicesOf(owner).map(({ target }) => target)
+      ),
+    images: (namespace) =>
+      Effect.sync(() =>
+        [...running.values()]
+          .filter(({ target }) => namespace === undefined || target.namespace === namespace)
+          .map(({ digest, image }) => ({
+            repository: image.repository,
+            digests: faults.losesImages === true ? [] : [digest]
+          }))
+      ),
+    delete: Effect.fnUntraced(function* (owner) {
+      if (faults.deletesForeignProjects !== true) yield* ownedProject("delete", owner)
+      const { namespace } = owner
+      const services = servicesOf(owner).map(({ target }) => target.service)
+      const [first] = servicesOf(owner)
+      if (first !== undefined && faults.deletesFullProjects !== true)
+        return yield* failed("delete", first.target, new ProjectNotEmpty({ namespace, services }))
+      return owners.delete(namespace)
+    })
+  })
+
+  const layer = Layer.mergeAll(
+    applier,
+    receipts,
+    projects,
+    Layer.mock(Workloads, {
+      status: (target) =>
+        Effect.suspend(() => {
+          const found = running.get(nameOf(target))
+          return found === undefined || (faults.losesLongNames === true && target.service.length > 40)
+            ? Effect.fail(failed("status", target, new ServiceNotFound({ target })))
+            : Effect.succeed({
+                target: found.target,
+                generation: found.generation,
+                commit: found.image.commit,
+                digest: found.digest,
+                replicas: 0,
+                readyReplicas: 0,
+                pods: []
+              })
+        })
+    })
+  )
   return { layer, leftOf: (target: ServiceTarget) => [...(objects.get(nameOf(target)) ?? [])] }
 }
 
@@ -142,15 +231,20 @@ let count = 0
 const broken = (faults: Faults) =>
   Effect.suspend(() => {
     const { layer, leftOf } = memory(faults)
-    const checks = clusterApplierChecks({
+    const of: ClusterConformance = {
       unique: Effect.sync(() => `u${++count}`),
       cleanUp: () => Effect.void,
       leftOf: (target) => Effect.sync(() => leftOf(target))
-    })
+    }
+    const checks: ReadonlyArray<Check<ClusterApplier | Projects | Receipts | Workloads>> = [
+      ...clusterApplierChecks(of),
+      ...receiptsChecks(of),
+      ...projectsChecks(of)
+    ]
     return brokenOf(checks, Effect.provide(layer))
   })
 
-describe("the checks of ClusterApplier", () => {
+describe("the checks of ClusterApplier, Receipts and Projects", () => {
   it.live("pass for an implementation that keeps its promises", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(yield* broken({}), [])
@@ -179,7 +273,26 @@ describe("the checks of ClusterApplier", () => {
     [
       "forgetsSecrets",
       "delete leaves nothing of the service, also when it was interrupted first, and other services stay"
-    ]
+    ],
+    [
+      "keepsOneReceiptLess",
+      "the last receipts are kept whole, newest first, and storing one again changes nothing"
+    ],
+    [
+      "storesReceiptsTwice",
+      "the last receipts are kept whole, newest first, and storing one again changes nothing"
+    ],
+    [
+      "restoresNewestSecret",
+      "what a receipt says can be restored, also when later deploys had other secrets"
+    ],
+    ["showsReceiptsToAll", "another owner's receipts are neither read nor written, and nobody has none"],
+    ["losesImages", "what there is of a project is told: its services, and the images that they need"],
+    [
+      "deletesFullProjects",
+      "a project with a service is not deleted; without one it is, also after an interruption"
+    ],
+    ["deletesForeignProjects", "another owner's project is neither told nor deleted"]
   ] as const)
     it.live(`refuse one that ${fault}`, () =>
       Effect.gen(function* () {

@@ -93,10 +93,10 @@ describe("Robot", () => {
         firewalls.find((one) => one.number === number)?.input.flatMap(({ dst_port }) => dst_port ?? [])
       assert.deepStrictEqual(
         ports(30),
-        ["22", "32768-65535", "32768-65535"],
+        ["22", "1024-65535", "1024-65535"],
         "a build node answers no web request"
       )
-      assert.deepStrictEqual(ports(41), ["22", "80", "443", "32768-65535", "32768-65535"])
+      assert.deepStrictEqual(ports(41), ["22", "80", "443", "1024-65535", "1024-65535"])
       double.reset()
       assert.deepStrictEqual((yield* own.apply({}, none)).made, [])
       assert.deepStrictEqual(double.writes(), [])

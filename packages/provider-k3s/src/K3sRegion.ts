@@ -15,7 +15,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as K3sDomainManager from "./domains/K3sDomainManager.ts"
-import * as K3sClusterApplier from "./apply/K3sClusterApplier.ts"
+import * as K3sCluster from "./K3sCluster.ts"
 import * as K3sServiceCatalog from "./catalog/K3sServiceCatalog.ts"
 import { RegionConfig } from "./RegionConfig.ts"
 import type { RegionFile } from "./RegionFile.ts"
@@ -34,7 +34,7 @@ export interface K3sRegionConfig {
 export const operationsLayer = ({ cluster, registry }: Pick<K3sRegionConfig, "cluster" | "registry">) =>
   Layer.mergeAll(
     OciRegistry.layer({ registries: { [internalRegistry]: registry } }),
-    K3sClusterApplier.layer(cluster),
+    K3sCluster.layer(cluster),
     K3sDomainManager.layer(cluster),
     K3sServiceCatalog.layer(cluster)
   )

@@ -7,6 +7,9 @@ import { Receipt } from "@mcpdeploy/core/domain/Receipt"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type { Workload } from "@mcpdeploy/core/ClusterApplier"
+import { Projects } from "@mcpdeploy/core/Projects"
+import { Receipts } from "@mcpdeploy/core/Receipts"
+import { Workloads } from "@mcpdeploy/core/Workloads"
 import { applyObjects } from "@mcpdeploy/provider-k3s/apply/Apply"
 import { kinds } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
 import type { LiveObject } from "@mcpdeploy/provider-k3s/kubernetes/LiveObject"
@@ -217,6 +220,9 @@ describe.skipIf(!isReady)(titled("K3sClusterApplier", isReady, "MCPDEPLOY_TEST_K
     it.effect("refuses a namespace that belongs to another owner of the same name", () =>
       Effect.gen(function* () {
         const applier = yield* ClusterApplier
+        const projects = yield* Projects
+        const receipts = yield* Receipts
+        const workloads = yield* Workloads
         const target = yield* freshTarget()
         yield* applier.claim(target)
         const [head = "", ...rest] = `test-${target.owner.project}`.split("-").slice(1)
@@ -229,10 +235,10 @@ describe.skipIf(!isReady)(titled("K3sClusterApplier", isReady, "MCPDEPLOY_TEST_K
           applier.claim(other),
           applier.apply(workloadOf(other, 9)),
           applier.plan(workloadOf(other, 9)),
-          applier.status(other),
-          applier.history(other),
+          workloads.status(other),
+          receipts.history(other),
           applier.delete(other),
-          applier.deleteProject(other.owner)
+          projects.delete(other.owner)
         ]) {
           const error = yield* Effect.flip(attempt)
           assert.strictEqual(error.reason._tag, "NamespaceOwnedByOther")
@@ -325,12 +331,14 @@ describe.skipIf(!isReady)(titled("K3sClusterApplier", isReady, "MCPDEPLOY_TEST_K
     it.effect("returns to an earlier receipt with its Secret, under the failed deploy's own generation", () =>
       Effect.gen(function* () {
         const applier = yield* ClusterApplier
+        const receipts = yield* Receipts
+        const workloads = yield* Workloads
         const api = yield* connect
         const target = yield* freshTarget()
         const good = workloadOf(target, 1, { secrets: { TOKEN: "one" } })
         const applied = yield* applier.apply(good)
         const receipt = receiptOf(good, applied.secretName)
-        yield* applier.record(target, receipt)
+        yield* receipts.record(target, receipt)
         const bad = workloadOf(target, 2, { secrets: { TOKEN: "two" } })
         yield* applier.apply(bad)
         const restored = yield* applier.restore(target, receipt, Generation.make(2))
@@ -342,7 +350,7 @@ describe.skipIf(!isReady)(titled("K3sClusterApplier", isReady, "MCPDEPLOY_TEST_K
         yield* applier.restore(target, receipt, Generation.make(2))
         yield* applier.apply(bad)
         yield* applier.restore(target, receipt, Generation.make(2))
-        const status = yield* applier.status(target)
+        const status = yield* workloads.status(target)
         assert.strictEqual(status.commit, good.image.commit)
         assert.strictEqual(status.generation, 2)
       })
@@ -351,15 +359,16 @@ describe.skipIf(!isReady)(titled("K3sClusterApplier", isReady, "MCPDEPLOY_TEST_K
     it.effect("keeps the last 10 receipts and the Secrets they name, and deletes the others", () =>
       Effect.gen(function* () {
         const applier = yield* ClusterApplier
+        const receipts = yield* Receipts
         const api = yield* connect
         const target = yield* freshTarget()
         for (let generation = 1; generation <= 12; generation++) {
           const workload = workloadOf(target, generation, { secrets: { TOKEN: `value-${generation}` } })
           const { secretName } = yield* applier.apply(workload)
-          yield* applier.record(target, receiptOf(workload, secretName))
-          yield* applier.record(target, receiptOf(workload, secretName))
+          yield* receipts.record(target, receiptOf(workload, secretName))
+          yield* receipts.record(target, receiptOf(workload, secretName))
         }
-        const history = yield* applier.history(target)
+        const history = yield* receipts.history(target)
         assert.deepStrictEqual(
           history.map(({ generation }) => Number(generation)),
           [12, 11, 10, 9, 8, 7, 6, 5, 4, 3]
@@ -375,6 +384,9 @@ describe.skipIf(!isReady)(titled("K3sClusterApplier", isReady, "MCPDEPLOY_TEST_K
     it.effect("deletes a service, keeps the project's other ones, and deletes what is not there", () =>
       Effect.gen(function* () {
         const applier = yield* ClusterApplier
+        const projects = yield* Projects
+        const receipts = yield* Receipts
+        const workloads = yield* Workloads
         const api = yield* connect
         const target = yield* freshTarget()
         const other = new ServiceTarget({ owner: target.owner, service: ServiceName.make("db") })
@@ -382,14 +394,14 @@ describe.skipIf(!isReady)(titled("K3sClusterApplier", isReady, "MCPDEPLOY_TEST_K
         yield* applier.apply(workloadOf(other, 1))
         yield* applier.delete(target)
         yield* applier.delete(target)
-        assert.strictEqual((yield* Effect.flip(applier.status(target))).reason._tag, "ServiceNotFound")
-        assert.deepStrictEqual(yield* applier.history(target), [])
-        yield* applier.status(other)
+        assert.strictEqual((yield* Effect.flip(workloads.status(target))).reason._tag, "ServiceNotFound")
+        assert.deepStrictEqual(yield* receipts.history(target), [])
+        yield* workloads.status(other)
         assert.lengthOf((yield* api.list(ref(target, kinds.NetworkPolicy, ""))).items, 3)
-        const left = yield* Effect.flip(applier.deleteProject(target.owner))
+        const left = yield* Effect.flip(projects.delete(target.owner))
         assert.strictEqual(left.reason._tag, "ProjectNotEmpty")
         yield* applier.delete(targetOf("nobody", "nowhere", "web"))
-        yield* applier.deleteProject(targetOf("nobody", "nowhere", "web").owner)
+        yield* projects.delete(targetOf("nobody", "nowhere", "web").owner)
       })
     )
 

@@ -8,7 +8,7 @@ import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
-import * as K3sClusterApplier from "@mcpdeploy/provider-k3s/apply/K3sClusterApplier"
+import * as K3sCluster from "@mcpdeploy/provider-k3s/K3sCluster"
 import * as KubeConfig from "@mcpdeploy/provider-k3s/kubernetes/KubeConfig"
 import * as KubernetesApi from "@mcpdeploy/provider-k3s/kubernetes/KubernetesApi"
 import { kinds } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
@@ -90,7 +90,7 @@ describe.skipIf(!isReady)(
           yield* Fiber.join(chaotic)
           const { changes } = yield* applier.apply(workload)
           assert.deepStrictEqual(new Set(changes.map(({ action }) => action)), new Set(["unchanged"]))
-        }).pipe(Effect.provide(K3sClusterApplier.layer(region)))
+        }).pipe(Effect.provide(K3sCluster.layer(region)))
       }).pipe(Effect.scoped)
     )
 
@@ -130,7 +130,7 @@ describe.skipIf(!isReady)(
             assert.isTrue(error.retryable)
             yield* setDown(false)
             yield* applier.claim(target)
-          }).pipe(Effect.provide(K3sClusterApplier.layer(region)))
+          }).pipe(Effect.provide(K3sCluster.layer(region)))
         }).pipe(Effect.scoped),
       60_000
     )

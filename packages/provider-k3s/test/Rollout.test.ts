@@ -4,6 +4,8 @@ import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import { HealthCheck } from "@mcpdeploy/core/domain/DeployRequest"
 import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import { ImageDigest } from "@mcpdeploy/core/domain/Image"
+import { Projects } from "@mcpdeploy/core/Projects"
+import { Workloads } from "@mcpdeploy/core/Workloads"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
@@ -26,6 +28,7 @@ describe.skipIf(!isReady)(titled("a rollout in a region", isReady, needs), () =>
     it.effect("runs the image, with its environment verbatim, and answers through the ingress", () =>
       Effect.gen(function* () {
         const applier = yield* ClusterApplier
+        const workloads = yield* Workloads
         const target = yield* freshTarget()
         const digest = yield* seed(target)
         const hostile = "a $(PORT) $$ ${X} 'q' \"\\ {{x}}: - #\nline"
@@ -53,7 +56,7 @@ describe.skipIf(!isReady)(titled("a rollout in a region", isReady, needs), () =>
           )
         )
         assert.strictEqual(page, `${hostile}|${hostile}`)
-        const status = yield* applier.status(target)
+        const status = yield* workloads.status(target)
         assert.strictEqual(status.readyReplicas, 1)
         assert.strictEqual(status.pods[0]?.digest, digest)
         // The same template again is ready at once.
@@ -65,6 +68,7 @@ describe.skipIf(!isReady)(titled("a rollout in a region", isReady, needs), () =>
     it.effect("answers all the time while a new revision takes over, and logs go on across it", () =>
       Effect.gen(function* () {
         const applier = yield* ClusterApplier
+        const workloads = yield* Workloads
         const target = yield* freshTarget()
         const digest = yield* seed(target)
         const version = (number: number) =>
@@ -88,7 +92,7 @@ describe.skipIf(!isReady)(titled("a rollout in a region", isReady, needs), () =>
           answers.push(statusCode)
         }).pipe(Effect.andThen(Effect.sleep("10 millis")), Effect.forever, Effect.forkScoped)
         const seen: Array<string> = []
-        yield* applier.logs(target, { follow: true, tail: 10 }).pipe(
+        yield* workloads.logs(target, { follow: true, tail: 10 }).pipe(
           Stream.runForEach(({ line }) => Effect.sync(() => seen.push(line))),
           Effect.forkScoped
         )
@@ -198,15 +202,17 @@ describe.skipIf(!isReady)(titled("a rollout in a region", isReady, needs), () =>
     it.effect("deletes a running service and waits until its pods are gone", () =>
       Effect.gen(function* () {
         const applier = yield* ClusterApplier
+        const projects = yield* Projects
+        const workloads = yield* Workloads
         const target = yield* freshTarget()
         const digest = yield* seed(target)
         const workload = workloadOf(target, 1, { digest, run: { command: serve("echo hi") } })
         yield* applier.awaitRollout(workload, yield* applier.apply(workload))
         yield* applier.delete(target)
-        const lines = yield* Stream.runCollect(applier.logs(target, { follow: false, tail: 10 }))
+        const lines = yield* Stream.runCollect(workloads.logs(target, { follow: false, tail: 10 }))
         assert.lengthOf(lines, 0)
-        yield* applier.deleteProject(target.owner)
-        yield* applier.deleteProject(target.owner)
+        yield* projects.delete(target.owner)
+        yield* projects.delete(target.owner)
       })
     )
   })

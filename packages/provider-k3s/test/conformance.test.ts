@@ -12,9 +12,12 @@ import { DomainName } from "@mcpdeploy/core/DomainManager"
 import { SecretStore } from "@mcpdeploy/core/SecretStore"
 import { RegionEndpoints } from "@mcpdeploy/local-region/RegionState"
 import { clusterApplierChecks } from "@mcpdeploy/provider-conformance/ClusterApplierChecks"
+import type { ClusterConformance } from "@mcpdeploy/provider-conformance/ClusterSample"
 import { domainManagerChecks } from "@mcpdeploy/provider-conformance/DomainManagerChecks"
 import { gitSourceChecks } from "@mcpdeploy/provider-conformance/GitSourceChecks"
 import { imageBuilderChecks } from "@mcpdeploy/provider-conformance/ImageBuilderChecks"
+import { projectsChecks } from "@mcpdeploy/provider-conformance/ProjectsChecks"
+import { receiptsChecks } from "@mcpdeploy/provider-conformance/ReceiptsChecks"
 import { registryChecks } from "@mcpdeploy/provider-conformance/RegistryChecks"
 import { describeConformance } from "@mcpdeploy/provider-conformance/Vitest"
 import { kinds } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
@@ -95,26 +98,26 @@ const ownedKinds = [
   kinds.Job
 ]
 
+const cluster: ClusterConformance = {
+  unique,
+  cleanUp: ({ namespace }) => deleteNamespace(namespace),
+  leftOf: ({ namespace, service }) =>
+    Effect.gen(function* () {
+      const api = yield* connectApi
+      const lists = yield* Effect.forEach(ownedKinds, (kind) =>
+        Effect.map(
+          api.list({ kind, namespace, name: "" }, { label: `${labels.service}=${service}` }),
+          ({ items }) => items.map(({ metadata }) => `${kind.kind} ${metadata.name}`)
+        )
+      )
+      return lists.flat()
+    }).pipe(Effect.scoped, Effect.orDie)
+}
+
 describe.skipIf(!isReady)(titled("k3s", isReady, `MCPDEPLOY_TEST_REGION or ${variable}`), () => {
-  describeConformance(
-    "ClusterApplier",
-    layer,
-    clusterApplierChecks({
-      unique,
-      cleanUp: ({ namespace }) => deleteNamespace(namespace),
-      leftOf: ({ namespace, service }) =>
-        Effect.gen(function* () {
-          const api = yield* connectApi
-          const lists = yield* Effect.forEach(ownedKinds, (kind) =>
-            Effect.map(
-              api.list({ kind, namespace, name: "" }, { label: `${labels.service}=${service}` }),
-              ({ items }) => items.map(({ metadata }) => `${kind.kind} ${metadata.name}`)
-            )
-          )
-          return lists.flat()
-        }).pipe(Effect.scoped, Effect.orDie)
-    })
-  )
+  describeConformance("ClusterApplier", layer, clusterApplierChecks(cluster))
+  describeConformance("Receipts", layer, receiptsChecks(cluster))
+  describeConformance("Projects", layer, projectsChecks(cluster))
 
   describeConformance(
     "DomainManager",

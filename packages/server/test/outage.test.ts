@@ -12,8 +12,9 @@ import { assert, describe, layer } from "@effect/vitest"
 import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import { DeployRequest } from "@mcpdeploy/core/domain/DeployRequest"
 import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
+import { Projects } from "@mcpdeploy/core/Projects"
 import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
-import * as K3sClusterApplier from "@mcpdeploy/provider-k3s/apply/K3sClusterApplier"
+import * as K3sCluster from "@mcpdeploy/provider-k3s/K3sCluster"
 import * as K3sServiceCatalog from "@mcpdeploy/provider-k3s/catalog/K3sServiceCatalog"
 import { RegionConfig } from "@mcpdeploy/provider-k3s/RegionConfig"
 import { DevServer, missingProgram, temporalProgram } from "@mcpdeploy/temporal-adapter/testing/DevServer"
@@ -46,7 +47,7 @@ const unique = randomBytes(4).toString("hex")
 const master = `a-master-${unique}-0123456789`
 const owner = { user: `out${unique}`, project: "web" }
 const cluster = new RegionConfig({ kubeconfig, platformDomain: PlatformDomain.make("localhost") })
-const services = Layer.mergeAll(K3sClusterApplier.layer(cluster), K3sServiceCatalog.layer(cluster)).pipe(
+const services = Layer.mergeAll(K3sCluster.layer(cluster), K3sServiceCatalog.layer(cluster)).pipe(
   Layer.provideMerge(NodeServices.layer)
 )
 
@@ -89,6 +90,7 @@ describe.skipIf(missing !== undefined)(
 
             const deliveries = Array.from({ length: count }, (_, index) => deliveryOf(index))
             const applier = yield* ClusterApplier
+            const projects = yield* Projects
             const catalog = yield* ServiceCatalog
             const requests = yield* Effect.forEach(deliveries, ({ repository, target }) =>
               Schema.decodeEffect(DeployRequest)({
@@ -104,7 +106,7 @@ describe.skipIf(missing !== undefined)(
               yield* catalog.register(request)
             }
             yield* Effect.addFinalizer(() =>
-              Effect.forEach(requests.slice(0, 1), (request) => applier.deleteProject(request.owner), {
+              Effect.forEach(requests.slice(0, 1), (request) => projects.delete(request.owner), {
                 discard: true
               }).pipe(Effect.ignore)
             )

@@ -12,9 +12,10 @@ import { assert, describe, layer } from "@effect/vitest"
 import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import { DeployRequest } from "@mcpdeploy/core/domain/DeployRequest"
 import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
+import { Projects } from "@mcpdeploy/core/Projects"
 import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
 import * as GiteaApi from "@mcpdeploy/provider-gitea/GiteaApi"
-import * as K3sClusterApplier from "@mcpdeploy/provider-k3s/apply/K3sClusterApplier"
+import * as K3sCluster from "@mcpdeploy/provider-k3s/K3sCluster"
 import * as K3sServiceCatalog from "@mcpdeploy/provider-k3s/catalog/K3sServiceCatalog"
 import { RegionConfig } from "@mcpdeploy/provider-k3s/RegionConfig"
 import { DevServer } from "@mcpdeploy/temporal-adapter/testing/DevServer"
@@ -62,11 +63,9 @@ const cluster = new RegionConfig({
   ...(parts === undefined ? {} : { kubeconfig: parts.kubeconfig }),
   platformDomain: PlatformDomain.make("localhost")
 })
-const services = Layer.mergeAll(
-  temporal,
-  K3sClusterApplier.layer(cluster),
-  K3sServiceCatalog.layer(cluster)
-).pipe(Layer.provideMerge(NodeServices.layer))
+const services = Layer.mergeAll(temporal, K3sCluster.layer(cluster), K3sServiceCatalog.layer(cluster)).pipe(
+  Layer.provideMerge(NodeServices.layer)
+)
 
 /** A repository of the region's Gitea and a clone of it. */
 const repository = Effect.fnUntraced(function* (hook: string) {
@@ -187,9 +186,9 @@ describe.skipIf(parts === undefined)(title, () => {
             trigger: { paths: ["app/**"] },
             generation: 1
           })
-          const applier = yield* ClusterApplier
-          yield* applier.claim(request.target)
-          yield* Effect.addFinalizer(() => applier.deleteProject(request.owner).pipe(Effect.ignore))
+          const projects = yield* Projects
+          yield* ClusterApplier.use((cluster) => cluster.claim(request.target))
+          yield* Effect.addFinalizer(() => projects.delete(request.owner).pipe(Effect.ignore))
           yield* (yield* ServiceCatalog).register(request)
           yield* Effect.sleep("500 millis")
 

@@ -1,10 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
-import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import { DeployRequest, Generation, TriggerSpec } from "@mcpdeploy/core/domain/DeployRequest"
 import { Receipt } from "@mcpdeploy/core/domain/Receipt"
 import { CommitSha, GitRef, RepositoryUrl } from "@mcpdeploy/core/domain/Source"
 import { GitSource, GitSourceError, HostUnreachable } from "@mcpdeploy/core/GitSource"
 import { previewRequest } from "@mcpdeploy/core/pipeline/Preview"
+import { Receipts } from "@mcpdeploy/core/Receipts"
 import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
 import { decide } from "../src/reconcile/Decide.ts"
 import { PushQueue } from "../src/reconcile/PushQueue.ts"
@@ -124,7 +124,7 @@ describe("Reconciler", () => {
     const removed: Array<string> = []
     const services = Layer.mergeAll(
       Layer.mock(ServiceCatalog, { all: Effect.succeed(requests) }),
-      Layer.mock(ClusterApplier, { history: () => Effect.succeed([receiptOf(a, 1)]) }),
+      Layer.mock(Receipts, { history: () => Effect.succeed([receiptOf(a, 1)]) }),
       Layer.mock(GitSource, {
         changes: () => changes,
         branches: ({ url }) => {

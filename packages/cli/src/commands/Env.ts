@@ -3,11 +3,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Argument, Command, Flag } from "effect/cli"
-import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import { EnvName, RunSpec } from "@mcpdeploy/core/domain/DeployRequest"
 import { SecretRef } from "@mcpdeploy/core/domain/Source"
 import { withVariables } from "@mcpdeploy/core/pipeline/Change"
 import { NoSuchReceipt } from "@mcpdeploy/core/pipeline/DeployError"
+import { Receipts } from "@mcpdeploy/core/Receipts"
 import { CommandFailed, exitCodes } from "../ExitCode.ts"
 import { clusterLayer, operationsLayer } from "../Region.ts"
 import { changed } from "./Change.ts"
@@ -85,7 +85,7 @@ const list = Command.make(
   { service },
   Effect.fn("env.list")(function* ({ service: name }) {
     const target = yield* oneTarget(name)
-    const [last] = yield* orFail(ClusterApplier.use((cluster) => cluster.history(target)))
+    const [last] = yield* orFail(Receipts.use((receipts) => receipts.history(target)))
     const receipt = yield* orFail(
       Option.match(Option.fromUndefinedOr(last), {
         onNone: () => Effect.fail(new NoSuchReceipt({ wanted: "this service" })),

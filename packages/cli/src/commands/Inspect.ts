@@ -4,8 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Argument, Command, Flag } from "effect/cli"
-import { ClusterApplier, ServiceStatus } from "@mcpdeploy/core/ClusterApplier"
 import { Receipt } from "@mcpdeploy/core/domain/Receipt"
+import { Receipts } from "@mcpdeploy/core/Receipts"
+import { ServiceStatus, Workloads } from "@mcpdeploy/core/Workloads"
 import { clusterLayer } from "../Region.ts"
 import { jsonLine, printableLog } from "../Printable.ts"
 import { seconds } from "../Progress.ts"
@@ -35,7 +36,7 @@ export const status = Command.make(
   { service },
   Effect.fn("status")(function* (input) {
     const target = yield* oneTarget(input.service)
-    const found = yield* orFail(ClusterApplier.use((cluster) => cluster.status(target)))
+    const found = yield* orFail(Workloads.use((workloads) => workloads.status(target)))
     yield* print(statusText(found), yield* Effect.orDie(encodeStatus(found)))
   })
 ).pipe(Command.withDescription("Show what runs, and what troubles it"), Command.provide(clusterLayer))
@@ -57,9 +58,9 @@ export const logs = Command.make(
   Effect.fn("logs")(function* ({ follow, service: name, tail }) {
     const { json } = yield* root
     const target = yield* oneTarget(name)
-    const cluster = yield* ClusterApplier
+    const workloads = yield* Workloads
     yield* orFail(
-      Stream.runForEach(cluster.logs(target, { follow, tail }), ({ line, pod }) =>
+      Stream.runForEach(workloads.logs(target, { follow, tail }), ({ line, pod }) =>
         Console.log(json ? jsonLine({ pod, line }) : `${pod} ${printableLog(line)}`)
       )
     )
@@ -76,7 +77,7 @@ export const history = Command.make(
   { service },
   Effect.fn("history")(function* (input) {
     const target = yield* oneTarget(input.service)
-    const receipts = yield* orFail(ClusterApplier.use((cluster) => cluster.history(target)))
+    const receipts = yield* orFail(Receipts.use((all) => all.history(target)))
     yield* print(
       receipts.length === 0 ? `${target} has not been deployed` : receipts.map(receiptText).join("\n"),
       yield* Effect.orDie(encodeReceipts(receipts))

@@ -3,8 +3,9 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Argument, Command, Flag } from "effect/cli"
-import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import { NoSuchReceipt } from "@mcpdeploy/core/pipeline/DeployError"
+import { Receipts } from "@mcpdeploy/core/Receipts"
+import { Workloads } from "@mcpdeploy/core/Workloads"
 import { CommandFailed, exitCodes } from "../ExitCode.ts"
 import { jsonLine, printableLog } from "../Printable.ts"
 import { clusterLayer } from "../Region.ts"
@@ -31,13 +32,13 @@ export const run = Command.make(
     const { json } = yield* root
     const target = yield* oneTarget(Option.some(service))
     const words = yield* usage(decodeCommand(command))
-    const cluster = yield* ClusterApplier
-    const [receipt] = yield* orFail(cluster.history(target))
+    const workloads = yield* Workloads
+    const [receipt] = yield* orFail(Receipts.use((receipts) => receipts.history(target)))
     if (receipt === undefined) return yield* orFail(new NoSuchReceipt({ wanted: "this service" }))
     let exitCode: number = exitCodes.failed
     yield* orFail(
       Stream.runForEach(
-        cluster.run(target, { receipt, command: words, deadlineSeconds: deadline }),
+        workloads.run(target, { receipt, command: words, deadlineSeconds: deadline }),
         Effect.fnUntraced(function* (event) {
           if (event._tag === "Ended") exitCode = event.exitCode
           if (json) yield* Console.log(jsonLine(event))

@@ -5,6 +5,7 @@ import { join } from "node:path"
 import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import { DeployEvents } from "@mcpdeploy/core/domain/DeployEvent"
 import { DeployRunner } from "@mcpdeploy/core/pipeline/DeployRunner"
+import { Workloads } from "@mcpdeploy/core/Workloads"
 import { Effect } from "effect"
 import { afterAll, assert, beforeAll, it } from "vitest"
 import { describeOnRegion, Repository, smallApp } from "./harness.ts"
@@ -92,8 +93,8 @@ describeOnRegion("the pipeline in one process", () => {
       assert.strictEqual(newer._tag, "Deployed", JSON.stringify(newer))
       assert.include(["Deployed", "Superseded"], older._tag, JSON.stringify(older))
       const status = await one.runPromise(
-        ClusterApplier.use((cluster) =>
-          cluster.status(
+        Workloads.use((workloads) =>
+          workloads.status(
             requestOf(repository, "orders", "web", { ref: second, generation, replicas: 0 }).target
           )
         )

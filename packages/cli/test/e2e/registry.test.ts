@@ -9,6 +9,7 @@ import type { Namespace } from "@mcpdeploy/core/domain/Identity"
 import { type Collected, collect } from "@mcpdeploy/core/gc/GarbageCollection"
 import { RegistryStorage } from "@mcpdeploy/core/gc/RegistryStorage"
 import { DeployRunner } from "@mcpdeploy/core/pipeline/DeployRunner"
+import { Projects } from "@mcpdeploy/core/Projects"
 import { Registry } from "@mcpdeploy/core/Registry"
 import { Effect, Fiber } from "effect"
 import { afterAll, assert, beforeAll, describe, it } from "vitest"
@@ -192,7 +193,7 @@ describe.skipIf(!isHere)(`the registry's garbage${why}`, () => {
       for (const digest of [layer, manifest]) assert.isFalse(existsSync(join(blobFolder(digest), "data")))
 
     // Whatever a restart, a pull or a rollback asks for.
-    const needed = await runtime.runPromise(ClusterApplier.use((cluster) => cluster.images(namespace)))
+    const needed = await runtime.runPromise(Projects.use((projects) => projects.images(namespace)))
     // There may be more: containerd names an image of the same digest by any of its repositories.
     assert.includeMembers(
       needed.map((one) => one.repository),

@@ -14,7 +14,7 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { ClusterApplier } from "../ClusterApplier.ts"
+import { Projects } from "../Projects.ts"
 import { type ImageDigest, internalRegistry } from "../domain/Image.ts"
 import { Namespace } from "../domain/Identity.ts"
 import { Registry } from "../Registry.ts"
@@ -61,8 +61,8 @@ const timesOf = (graceSeconds: number): Effect.Effect<Times> =>
 
 /** What the cluster says of one service, now. */
 const needsOf = Effect.fnUntraced(function* (repository: string) {
-  const cluster = yield* ClusterApplier
-  const all = yield* cluster.images(namespaceOf(repository))
+  const projects = yield* Projects
+  const all = yield* projects.images(namespaceOf(repository))
   return all.find((service) => service.repository === repository)
 })
 

@@ -1,5 +1,5 @@
 /** Mark: what of a registry is in use. Pure. */
-import type { ServiceImages } from "../ClusterApplier.ts"
+import type { ServiceImages } from "../Projects.ts"
 import type { ImageDigest } from "../domain/Image.ts"
 import type { StoredBlob, StoredRepository } from "./RegistryStorage.ts"
 

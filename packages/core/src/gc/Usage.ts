@@ -1,8 +1,8 @@
 /** Usage: what the registry's disk is used for, before it is full. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { ClusterApplier } from "../ClusterApplier.ts"
 import type { ImageDigest } from "../domain/Image.ts"
+import { Projects } from "../Projects.ts"
 import { isCustomers, unusedManifests } from "./Mark.ts"
 import type { RegistryStorage, StoredRepository } from "./RegistryStorage.ts"
 
@@ -26,7 +26,7 @@ export const usageOf = Effect.fn("GarbageCollection.usage")(function* (
   graceSeconds: number
 ) {
   yield* storage.check
-  const cluster = yield* ClusterApplier
+  const cluster = yield* Projects
   const repositories = yield* Effect.forEach(yield* storage.repositories, (name) => storage.repository(name))
   const services = new Map((yield* cluster.images()).map((service) => [service.repository, service]))
   const sizes = new Map((yield* storage.blobs).map(({ bytes, digest }) => [digest, bytes]))

@@ -9,6 +9,7 @@ import { DeployRequest, type Generation, RunSpec } from "../domain/DeployRequest
 import type { ServiceTarget } from "../domain/Identity.ts"
 import { Receipt } from "../domain/Receipt.ts"
 import type { SecretRef } from "../domain/Source.ts"
+import { Receipts } from "../Receipts.ts"
 import { SecretStore } from "../SecretStore.ts"
 import { ServiceCatalog } from "../ServiceCatalog.ts"
 import { NoSuchReceipt } from "./DeployError.ts"
@@ -37,8 +38,9 @@ export const changeService = Effect.fn("changeService")(function* (
   change: ServiceChange
 ) {
   const cluster = yield* ClusterApplier
+  const receipts = yield* Receipts
   const secretStore = yield* SecretStore
-  const history = yield* cluster.history(target)
+  const history = yield* receipts.history(target)
   const done = history.find((receipt) => receipt.generation === generation)
   const [last] = history
   if (last === undefined) return yield* new NoSuchReceipt({ wanted: "this service" })

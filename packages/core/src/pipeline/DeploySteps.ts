@@ -17,6 +17,7 @@ import { Receipt } from "../domain/Receipt.ts"
 import { RepositoryPath } from "../domain/Source.ts"
 import { GitSource, resolveInside } from "../GitSource.ts"
 import { ImageBuilder } from "../ImageBuilder.ts"
+import { Receipts } from "../Receipts.ts"
 import { Registry } from "../Registry.ts"
 import { SecretStore } from "../SecretStore.ts"
 import { ServiceCatalog } from "../ServiceCatalog.ts"
@@ -56,7 +57,7 @@ export class DeploySteps extends Context.Service<
   ): Layer.Layer<
     DeploySteps,
     never,
-    GitSource | ImageBuilder | Registry | ClusterApplier | SecretStore | ServiceCatalog
+    GitSource | ImageBuilder | Registry | ClusterApplier | Receipts | SecretStore | ServiceCatalog
   > => Layer.effect(DeploySteps, make(config))
 }
 
@@ -65,6 +66,7 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
   const builder = yield* ImageBuilder
   const registry = yield* Registry
   const cluster = yield* ClusterApplier
+  const receipts = yield* Receipts
   const secretStore = yield* SecretStore
   const catalog = yield* ServiceCatalog
 
@@ -130,7 +132,7 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
         reused
       })
 
-      const earlier = (yield* cluster.history(request.target)).find((receipt) => receipt.buildKey === key)
+      const earlier = (yield* receipts.history(request.target)).find((receipt) => receipt.buildKey === key)
       if (earlier !== undefined && (yield* inRegistry(image, earlier.digest))) {
         yield* countBuild(true)
         return {
@@ -210,7 +212,7 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
       steps: [...timings, { step: "verify", durationMs: DateTime.toEpochMillis(now) - startedAt }],
       deployedAt: DateTime.formatIso(now)
     })
-    yield* cluster.record(request.target, receipt)
+    yield* receipts.record(request.target, receipt)
     return {
       output: { receipt },
       summary: probe === undefined ? `${short(built.digest)} runs` : `${probe.url} answered ${probe.status}`
@@ -218,7 +220,7 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
   }, reported("verify"))
 
   const restore = Effect.fn("DeploySteps.restore")(function* ({ request }: Steps.RestoreInput) {
-    const [last] = yield* cluster.history(request.target)
+    const [last] = yield* receipts.history(request.target)
     if (last === undefined) {
       const output: Steps.RestoreOutput = {}
       return { output, summary: "no deploy has succeeded before, nothing to return to" }

@@ -15,6 +15,7 @@ import { internalRegistry } from "../domain/Image.ts"
 import type { Owner, ServiceTarget } from "../domain/Identity.ts"
 import type { RepositoryUrl } from "../domain/Source.ts"
 import { GitMirror } from "../GitMirror.ts"
+import { Projects } from "../Projects.ts"
 import { Registry } from "../Registry.ts"
 import { ServiceCatalog } from "../ServiceCatalog.ts"
 
@@ -170,8 +171,9 @@ export const removeService = Effect.fn("removeService")(function* (
   deadlineSeconds: number = defaultDeadlineSeconds
 ) {
   const cluster = yield* ClusterApplier
+  const projects = yield* Projects
   return yield* Effect.gen(function* () {
-    const there = yield* cluster.hasProject(target.owner)
+    const there = yield* projects.exists(target.owner)
     const subject = target.key
     const mirrors = there ? yield* step("mirror", subject, removeMirrors([target])) : []
     const domains = yield* step("domains", subject, releaseDomains(target.owner, target))
@@ -193,12 +195,13 @@ export const removeProject = Effect.fn("removeProject")(function* (
   deadlineSeconds: number = defaultDeadlineSeconds
 ) {
   const cluster = yield* ClusterApplier
+  const projects = yield* Projects
   const registry = yield* Registry
   const subject = `${owner.user}/${owner.project}`
 
   const round = Effect.gen(function* () {
-    const there = yield* cluster.hasProject(owner)
-    const targets = yield* cluster.services(owner)
+    const there = yield* projects.exists(owner)
+    const targets = yield* projects.services(owner)
     const mirrors = yield* step("mirror", subject, removeMirrors(targets))
     const domains = yield* step("domains", subject, releaseDomains(owner))
     const objects = yield* Effect.forEach(
@@ -220,7 +223,7 @@ export const removeProject = Effect.fn("removeProject")(function* (
     const namespaces = yield* step(
       "project",
       subject,
-      Effect.map(cluster.deleteProject(owner), (was) => (was ? [String(owner.namespace)] : []))
+      Effect.map(projects.delete(owner), (was) => (was ? [String(owner.namespace)] : []))
     )
     return { mirrors, domains: [...domains, ...late], objects: objects.flat(), images, namespaces }
   })

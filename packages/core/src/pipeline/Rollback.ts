@@ -6,6 +6,7 @@ import { type Applied, ClusterApplier, restoredWorkload, type Workload } from ".
 import { Generation } from "../domain/DeployRequest.ts"
 import type { ServiceTarget } from "../domain/Identity.ts"
 import { Receipt } from "../domain/Receipt.ts"
+import { Receipts } from "../Receipts.ts"
 import { NoSuchReceipt } from "./DeployError.ts"
 import { evidence } from "./Evidence.ts"
 
@@ -19,8 +20,7 @@ export interface Rollback {
 
 /** A generation that is newer than every deploy that has succeeded. */
 export const nextGeneration = Effect.fn("nextGeneration")(function* (target: ServiceTarget) {
-  const cluster = yield* ClusterApplier
-  const [last] = yield* cluster.history(target)
+  const [last] = yield* Receipts.use((receipts) => receipts.history(target))
   return Generation.make(Math.max(yield* Clock.currentTimeMillis, (last?.generation ?? 0) + 1))
 })
 
@@ -31,7 +31,7 @@ export const nextGeneration = Effect.fn("nextGeneration")(function* (target: Ser
  */
 export const rollback = Effect.fn("rollback")(function* ({ commit, generation, target }: Rollback) {
   const cluster = yield* ClusterApplier
-  const history = yield* cluster.history(target)
+  const history = yield* Receipts.use((receipts) => receipts.history(target))
   const done = history.find((receipt) => receipt.generation === generation && receipt.rollback === true)
   if (done !== undefined) return done
   const receipts = history.filter((receipt) => receipt.generation < generation)
@@ -70,6 +70,6 @@ export const proven = Effect.fn("proven")(function* (
     ],
     deployedAt: DateTime.formatIso(now)
   })
-  yield* cluster.record(workload.target, receipt)
+  yield* Receipts.use((receipts) => receipts.record(workload.target, receipt))
   return receipt
 })

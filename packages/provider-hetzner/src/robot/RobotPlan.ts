@@ -7,8 +7,11 @@ import type { FirewallRules, RobotFirewall, RobotRule, RobotServer, VSwitch } fr
 
 /** Robot takes no more in one direction. */
 export const maxRules = 10
-/** Local ports of connections that a node opens itself (Linux, and a margin); NodePorts are below. */
-const answerPorts = "32768-65535"
+/**
+ * Local ports of connections from this machine: Linux takes its own from 32768 on, but a connection of a pod leaves by flannel's
+ * masquerade, whose `--random-fully` takes any from 1024 on (Linux, net/netfilter/nf_nat_core.c).
+ */
+const answerPorts = "1024-65535"
 
 export interface DesiredDedicated {
   readonly name: string

@@ -2,7 +2,8 @@
  * Images: what the cluster needs of the registry. Too much is harmless, too little breaks a customer's next restart: so
  * objects are searched as text, whatever field an image stands in, and a record that cannot be read is an error.
  */
-import { type ServiceImages, UnexpectedAnswer } from "@mcpdeploy/core/ClusterApplier"
+import { UnexpectedAnswer } from "@mcpdeploy/core/ClusterApplier"
+import type { ServiceImages } from "@mcpdeploy/core/Projects"
 import { Generation } from "@mcpdeploy/core/domain/DeployRequest"
 import { ImageDigest, internalRegistry } from "@mcpdeploy/core/domain/Image"
 import type { Namespace } from "@mcpdeploy/core/domain/Identity"

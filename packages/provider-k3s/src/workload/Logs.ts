@@ -1,5 +1,5 @@
 /** Logs: the output of a service's pods, whole lines, across restarts of containers and rollouts. */
-import type { LogLine } from "@mcpdeploy/core/ClusterApplier"
+import type { LogLine } from "@mcpdeploy/core/Workloads"
 import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"

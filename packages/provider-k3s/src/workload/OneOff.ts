@@ -1,9 +1,8 @@
 /** OneOff: a command that runs once in what a receipt says, as a Job, so that the cluster ends it when nobody else can. */
+import type { OneOff, OneOffEvent } from "@mcpdeploy/core/Workloads"
 import { randomBytes } from "node:crypto"
 import {
   NamespaceTerminating,
-  type OneOff,
-  type OneOffEvent,
   restoredWorkload,
   RunDeadline,
   ServiceNotFound

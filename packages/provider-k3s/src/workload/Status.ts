@@ -1,10 +1,6 @@
 /** Status: what of a service runs now, as a person asks for it. */
-import {
-  type PodStatus,
-  ServiceNotFound,
-  type ServiceStatus,
-  UnexpectedAnswer
-} from "@mcpdeploy/core/ClusterApplier"
+import { ServiceNotFound, UnexpectedAnswer } from "@mcpdeploy/core/ClusterApplier"
+import type { PodStatus, ServiceStatus } from "@mcpdeploy/core/Workloads"
 import { Generation } from "@mcpdeploy/core/domain/DeployRequest"
 import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import { ImageDigest } from "@mcpdeploy/core/domain/Image"

@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as K3sDomainManager from "@mcpdeploy/provider-k3s/domains/K3sDomainManager"
-import * as K3sClusterApplier from "@mcpdeploy/provider-k3s/apply/K3sClusterApplier"
+import * as K3sCluster from "@mcpdeploy/provider-k3s/K3sCluster"
 import * as KubeConfig from "@mcpdeploy/provider-k3s/kubernetes/KubeConfig"
 import * as KubernetesApi from "@mcpdeploy/provider-k3s/kubernetes/KubernetesApi"
 import { RegionConfig } from "@mcpdeploy/provider-k3s/RegionConfig"
@@ -53,7 +53,7 @@ export const regionConfig = new RegionConfig({
 })
 
 export const regionLayer = Layer.mergeAll(
-  K3sClusterApplier.layer(regionConfig),
+  K3sCluster.layer(regionConfig),
   K3sDomainManager.layer(regionConfig)
 )
 

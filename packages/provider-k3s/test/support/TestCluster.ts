@@ -8,7 +8,7 @@ import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as K3sClusterApplier from "@mcpdeploy/provider-k3s/apply/K3sClusterApplier"
+import * as K3sCluster from "@mcpdeploy/provider-k3s/K3sCluster"
 import * as KubeConfig from "@mcpdeploy/provider-k3s/kubernetes/KubeConfig"
 import * as KubernetesApi from "@mcpdeploy/provider-k3s/kubernetes/KubernetesApi"
 import { kinds } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
@@ -30,7 +30,7 @@ export const clusterRegion = new RegionConfig({
   ...(ingress === undefined ? {} : { ingressEndpoint: ingress })
 })
 
-export const clusterLayer = K3sClusterApplier.layer(clusterRegion)
+export const clusterLayer = K3sCluster.layer(clusterRegion)
 
 export const connect = Effect.flatMap(KubeConfig.load(clusterRegion), KubernetesApi.make)
 

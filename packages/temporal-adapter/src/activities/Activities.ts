@@ -1,5 +1,5 @@
 /** The activities of the queue `k8s-native`: core's steps, the cluster and domains, as the contract names them. */
-import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
+import type { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import { DomainManager, DomainName, DomainStatus } from "@mcpdeploy/core/DomainManager"
 import { Generation } from "@mcpdeploy/core/domain/DeployRequest"
 import { Owner, ServiceTarget } from "@mcpdeploy/core/domain/Identity"
@@ -8,6 +8,8 @@ import { DeploySteps } from "@mcpdeploy/core/pipeline/DeploySteps"
 import { removeService } from "@mcpdeploy/core/pipeline/Removal"
 import { rollback } from "@mcpdeploy/core/pipeline/Rollback"
 import * as Steps from "@mcpdeploy/core/pipeline/Steps"
+import { Projects } from "@mcpdeploy/core/Projects"
+import type { Receipts } from "@mcpdeploy/core/Receipts"
 import type { Registry } from "@mcpdeploy/core/Registry"
 import type { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
 import { type Activities, contractVersion } from "@mcpdeploy/temporal-contract/contract"
@@ -18,7 +20,14 @@ import { activityOn } from "./Activity.ts"
 import type { StepMetrics } from "./StepMetrics.ts"
 
 /** What the activities need of a region. */
-export type ActivityServices = ClusterApplier | DeploySteps | DomainManager | Registry | ServiceCatalog
+export type ActivityServices =
+  | ClusterApplier
+  | DeploySteps
+  | DomainManager
+  | Projects
+  | Receipts
+  | Registry
+  | ServiceCatalog
 
 /** An input of a newer contract is refused rather than misread. */
 const version = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: contractVersion }))
@@ -54,8 +63,8 @@ const deleteService = Effect.fnUntraced(function* ({ target }: typeof DeleteServ
 
 /** A project with services is refused, and keeps their hosts. */
 const deleteProject = Effect.fnUntraced(function* ({ owner }: typeof DeleteProjectInput.Type) {
-  const cluster = yield* ClusterApplier
-  yield* cluster.deleteProject(owner)
+  const projects = yield* Projects
+  yield* projects.delete(owner)
   yield* releaseDomains(owner)
 })
 

@@ -6,13 +6,13 @@
  * answers that it is asked too often (429), is left alone for the rest of the round, and then for twice as long each
  * time.
  */
-import { ClusterApplier } from "@mcpdeploy/core/ClusterApplier"
 import { DeployRequest, Generation } from "@mcpdeploy/core/domain/DeployRequest"
 import type { Receipt } from "@mcpdeploy/core/domain/Receipt"
 import type { CommitSha, GitRepository } from "@mcpdeploy/core/domain/Source"
 import { GitSource } from "@mcpdeploy/core/GitSource"
 import { isExpired } from "@mcpdeploy/core/pipeline/Preview"
 import { filterPush } from "@mcpdeploy/core/pipeline/PushFilter"
+import { Receipts } from "@mcpdeploy/core/Receipts"
 import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
 import { contractVersion, type Push } from "@mcpdeploy/temporal-contract/contract"
 import * as Clock from "effect/Clock"
@@ -102,7 +102,7 @@ export class Reconciler extends Context.Service<
 >()("mcpdeploy/temporal-adapter/reconcile/Reconciler") {
   static readonly layer = (
     config: ReconcilerConfig = {}
-  ): Layer.Layer<Reconciler, never, ClusterApplier | GitSource | PushQueue | ServiceCatalog> =>
+  ): Layer.Layer<Reconciler, never, Receipts | GitSource | PushQueue | ServiceCatalog> =>
     Layer.effect(Reconciler, make(config))
 }
 
@@ -112,7 +112,7 @@ const make = Effect.fnUntraced(function* ({
   users
 }: ReconcilerConfig) {
   const catalog = yield* ServiceCatalog
-  const cluster = yield* ClusterApplier
+  const proven = yield* Receipts
   const git = yield* GitSource
   const queue = yield* PushQueue
   const rests = new Map<string, Rest>()
@@ -135,7 +135,7 @@ const make = Effect.fnUntraced(function* ({
   /** What was submitted for the service. */
   const compare = Effect.fnUntraced(function* (request: DeployRequest, head: CommitSha, askedAt: number) {
     const { target } = request
-    const [receipts, records] = yield* Effect.all([cluster.history(target), queue.records(target)], {
+    const [receipts, records] = yield* Effect.all([proven.history(target), queue.records(target)], {
       concurrency: "unbounded"
     })
     const decision = decide({ head, askedAt, request, receipts, records })
