@@ -37,8 +37,8 @@ export const open = (path: string) =>
             }),
           lastLines: Effect.sync(() => tail.trimEnd().split("\n").slice(-keptLines).join("\n"))
         } satisfies LogFile,
-        close: () => stream.end()
+        close: Effect.callback<void>((resume) => void stream.end(() => resume(Effect.void)))
       }
     }),
-    ({ close }) => Effect.sync(close)
+    ({ close }) => close
   ).pipe(Effect.map(({ log }) => log))
