@@ -158,7 +158,7 @@ describe.skipIf(!isReady)(titled("K3sClusterApplier", isReady, "MCPDEPLOY_TEST_K
         const container = yield* containerOf(yield* api.get(ref(target, kinds.Deployment)))
         assert.deepStrictEqual(
           container?.env.map(({ name }) => name),
-          ["PORT", "A"]
+          ["PORT", "A", "SOURCE_COMMIT"]
         )
         const { items } = yield* api.list(ref(target, kinds.Ingress, ""))
         assert.deepStrictEqual(

@@ -6,6 +6,8 @@ import * as Schema from "effect/Schema"
 import { parse } from "yaml"
 import { contains } from "@mcpdeploy/provider-k3s/apply/Apply"
 import { EnvName } from "@mcpdeploy/core/domain/DeployRequest"
+import { platformHost } from "@mcpdeploy/core/domain/PlatformHost"
+import { RegionConfig } from "@mcpdeploy/provider-k3s/RegionConfig"
 import { deployment, secretKey, verbatim } from "../src/manifests/Deployment.ts"
 import { hashed, stamped } from "@mcpdeploy/provider-k3s/manifests/Manifest"
 import { namespace, projectManifests } from "../src/manifests/Project.ts"
@@ -126,18 +128,45 @@ describe("the Deployment", () => {
       assert.strictEqual(expand(verbatim(value)), value)
   })
 
-  it("sets PORT to run.port, plain values by value and secrets by reference", () => {
+  it("tells the app its port, commit and host; plain values by value and secrets by reference", () => {
     const workload = workloadOf(targetOf("u", "p", "s"), 1, {
-      run: { port: 3000, env: { B: "2", A: "1" } },
+      run: { port: 3000, env: { Z: "2", A: "1" } },
       secrets: { TOKEN: "secret" }
     })
     const env = deployment(workload, region, "s-env-x").spec.template.spec.containers[0]?.env
+    const host = platformHost(workload.target, region.platformDomain)
     assert.deepStrictEqual(env, [
       { name: "PORT", value: "3000" },
       { name: "A", value: "1" },
-      { name: "B", value: "2" },
+      { name: "MCPDEPLOY_HOST", value: host },
+      { name: "MCPDEPLOY_URL", value: `https://${host}` },
+      { name: "SOURCE_COMMIT", value: commitOf(1) },
+      { name: "Z", value: "2" },
       { name: "TOKEN", valueFrom: { secretKeyRef: { name: "s-env-x", key: "TOKEN" } } }
     ])
+  })
+
+  it("tells a service that is not public no host, and leaves variables of the service's own as they are", () => {
+    const own = { SOURCE_COMMIT: "v1", MCPDEPLOY_HOST: "www.example.com" }
+    const workload = workloadOf(targetOf("u", "p", "s"), 1, {
+      run: { env: own, public: false },
+      secrets: { MCPDEPLOY_URL: "x" }
+    })
+    assert.deepStrictEqual(deployment(workload, region, "s-env-x").spec.template.spec.containers[0]?.env, [
+      { name: "PORT", value: "8080" },
+      { name: "MCPDEPLOY_HOST", value: "www.example.com" },
+      { name: "SOURCE_COMMIT", value: "v1" },
+      { name: "MCPDEPLOY_URL", valueFrom: { secretKeyRef: { name: "s-env-x", key: "MCPDEPLOY_URL" } } }
+    ])
+  })
+
+  it("names the address at which a local ingress is reached", () => {
+    const local = new RegionConfig({ ...region, ingressEndpoint: "http://127.0.0.1:8000" })
+    const workload = workloadOf(targetOf("u", "p", "s"), 1)
+    const env = deployment(workload, local, undefined).spec.template.spec.containers[0]?.env ?? []
+    const host = platformHost(workload.target, region.platformDomain)
+    assert.deepInclude(env, { name: "MCPDEPLOY_HOST", value: host })
+    assert.deepInclude(env, { name: "MCPDEPLOY_URL", value: `http://${host}:8000` })
   })
 
   it.prop(

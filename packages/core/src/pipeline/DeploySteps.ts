@@ -13,6 +13,7 @@ import { buildKey } from "../domain/BuildKey.ts"
 import { emit } from "../domain/DeployEvent.ts"
 import type { DeployRequest } from "../domain/DeployRequest.ts"
 import { type ImageDigest, ImageRef, type RegistryName } from "../domain/Image.ts"
+import { platformVariables } from "../domain/PlatformVariables.ts"
 import { Receipt } from "../domain/Receipt.ts"
 import { RepositoryPath } from "../domain/Source.ts"
 import { GitSource, resolveInside } from "../GitSource.ts"
@@ -118,7 +119,7 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
       const inputs = {
         dockerfile: dockerfile ?? RepositoryPath.make("Dockerfile"),
         ...(target === undefined ? {} : { target }),
-        args: args ?? {},
+        args: { [platformVariables.commit]: commit, ...args },
         secrets
       }
       const key = buildKey(

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import { buildKey } from "../domain/BuildKey.ts"
 import { UserId } from "../domain/Identity.ts"
 import { ImageDigest, type PlatformImage } from "../domain/Image.ts"
+import { platformVariables } from "../domain/PlatformVariables.ts"
 import { type GitRef, type GitRepository, RepositoryPath } from "../domain/Source.ts"
 import { GitSource } from "../GitSource.ts"
 import { ImageBuilder } from "../ImageBuilder.ts"
@@ -59,7 +60,7 @@ export const publishPlatformImage = Effect.fn("publishPlatformImage")(function* 
     {}
   )
   const { commit, path } = checkout
-  const inputs = { dockerfile, args: {}, secrets: {} }
+  const inputs = { dockerfile, args: { [platformVariables.commit]: commit }, secrets: {} }
   const { digest } = yield* reported("build")(
     Effect.map(
       followBuild(

@@ -2,8 +2,10 @@
 import type { V1Deployment, V1PodTemplateSpec } from "@kubernetes/client-node"
 import type { Workload } from "@mcpdeploy/core/ClusterApplier"
 import { platformHost } from "@mcpdeploy/core/domain/PlatformHost"
+import { platformVariables } from "@mcpdeploy/core/domain/PlatformVariables"
 import type { RegionConfig } from "../RegionConfig.ts"
 import { annotations, labels, serviceLabels, shortHash } from "./Manifest.ts"
+import { urlOf } from "./PlatformUrl.ts"
 import { projectObject } from "./Project.ts"
 import { cpuQuantity, memoryQuantity, millicores } from "./Quantity.ts"
 
@@ -38,20 +40,34 @@ const secretKeyPattern = /^(?!hash-)(?!\.\.)[-._a-zA-Z0-9]{1,253}$/
 export const secretKey = (variable: string): string =>
   secretKeyPattern.test(variable) && variable !== "." ? variable : `hash-${shortHash(variable, 64)}`
 
-/** `PORT` is always `run.port`; a secret stands before a plain value of its name. */
-export const environment = ({ run }: Workload, secretName: string | undefined) => {
-  const secrets = Object.keys(run.secrets ?? {}).toSorted()
-  const reserved = new Set(["PORT", ...secrets])
+/**
+ * What the platform says where the service itself says nothing. A new commit makes new pods even of the same image: what they
+ * say of themselves is true.
+ */
+const platformEnvironment = ({ image, run, target }: Workload, region: RegionConfig) => {
+  const host = platformHost(target, region.platformDomain)
+  return {
+    [platformVariables.commit]: image.commit,
+    ...(run.public === false
+      ? {}
+      : { [platformVariables.host]: host, [platformVariables.url]: urlOf(region, host, "") })
+  }
+}
+
+/** A variable of the service's own stands before the platform's, but for `PORT`; a secret before a plain value of its name. */
+export const environment = (workload: Workload, region: RegionConfig, secretName: string | undefined) => {
+  const { env = {}, port, secrets = {} } = workload.run
+  const plain = Object.entries({ ...platformEnvironment(workload, region), ...env }).filter(
+    ([name]) => name !== platformVariables.port && !Object.hasOwn(secrets, name)
+  )
   return [
-    { name: "PORT", value: String(run.port) },
-    ...Object.entries(run.env ?? {})
-      .filter(([name]) => !reserved.has(name))
-      .toSorted(byName)
-      .map(([name, value]) => ({ name, value: verbatim(value) })),
+    { name: platformVariables.port, value: String(port) },
+    ...plain.toSorted(byName).map(([name, value]) => ({ name, value: verbatim(value) })),
     ...(secretName === undefined
       ? []
-      : secrets
-          .filter((name) => name !== "PORT")
+      : Object.keys(secrets)
+          .toSorted()
+          .filter((name) => name !== platformVariables.port)
           .map((name) => ({ name, valueFrom: { secretKeyRef: { name: secretName, key: secretKey(name) } } })))
   ]
 }
@@ -108,7 +124,7 @@ const podSpec = (workload: Workload, region: RegionConfig, secretName: string | 
         image: image.withDigest(digest),
         ...(run.command === undefined ? {} : { command: run.command.map(verbatim) }),
         ports: [{ name: "http", containerPort: run.port }],
-        env: environment(workload, secretName),
+        env: environment(workload, region, secretName),
         resources: resources(workload, region),
         // No startup probe: kubelet asks readiness the moment the container runs, but a startup probe only at its next
         // tick, and readiness after that, which adds 0.5 to 1.5 s to every rollout.

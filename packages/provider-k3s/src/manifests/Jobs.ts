@@ -47,7 +47,7 @@ const template = (
         name: containerName,
         image: workload.image.withDigest(workload.digest),
         command: command.map(verbatim),
-        env: environment(workload, secretName),
+        env: environment(workload, region, secretName),
         resources: resources(workload, region)
       }
     ]

@@ -6,6 +6,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { Agent, request } from "undici"
+import { urlOf } from "../manifests/PlatformUrl.ts"
 import { isPublic } from "../manifests/Service.ts"
 import type { RegionConfig } from "../RegionConfig.ts"
 
@@ -17,13 +18,6 @@ const dispatcher = new Agent({ allowH2: false })
 
 /** How much of an answer stands in an error. */
 const shownCharacters = 300
-
-/** The address at which people reach a service. Behind a local endpoint its scheme and port are the endpoint's. */
-export const urlOf = ({ ingressEndpoint }: RegionConfig, host: string, path: string): string => {
-  if (ingressEndpoint === undefined) return `https://${host}${path}`
-  const { port, protocol } = new URL(ingressEndpoint)
-  return `${protocol}//${host}${port === "" ? "" : `:${port}`}${path}`
-}
 
 /** Traefik's answer for a host that it does not know (yet); a Go app's for an unknown path looks the same. */
 const isNoRoute = (status: number, body: string): boolean =>
