@@ -198,12 +198,14 @@ const measureTree = (given: Environment, tree: Tree) =>
 
 const pairs = (): { readonly ours: Array<number>; readonly peer: Array<number> } => ({ ours: [], peer: [] })
 
-export const run = Effect.gen(function* () {
-  const { address, buildctl, daemon } = yield* environment
-  const given = {
-    buildctl,
-    address: Option.isSome(daemon) ? yield* daemonInMemory(daemon.value) : address
+export const run: Effect.Effect<ReadonlyArray<Measure>, { readonly message: string }> = Effect.gen(
+  function* () {
+    const { address, buildctl, daemon } = yield* environment
+    const given = {
+      buildctl,
+      address: Option.isSome(daemon) ? yield* daemonInMemory(daemon.value) : address
+    }
+    const measures = yield* Effect.forEach(trees, (tree) => measureTree(given, tree))
+    return measures.flat()
   }
-  const measures = yield* Effect.forEach(trees, (tree) => measureTree(given, tree))
-  return measures.flat()
-}).pipe(Effect.scoped)
+).pipe(Effect.scoped)
