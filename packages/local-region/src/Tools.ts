@@ -225,6 +225,14 @@ export const extraTools: ReadonlyArray<GoTool> = [
     module: cyclonus,
     packages: { cyclonus: "github.com/mattfenwick/cyclonus/cmd/cyclonus" },
     seconds: 60
+  },
+  {
+    // Renders a region's values with the charts that they are for, offline.
+    name: "helm",
+    version: "3.21.4",
+    module: { folder: "helm", patched: [] },
+    packages: { helm: "helm.sh/helm/v3/cmd/helm" },
+    seconds: 70
   }
 ]
 
