@@ -62,9 +62,10 @@ export const cloudflarePart = Effect.fn("cloudflarePart")(function* (
     facts: withApi(fetchAddressRanges()).pipe(
       Effect.mapBoth({
         onFailure: failed,
-        onSuccess: ({ ipv4, ipv6 }) => ({
-          webSources: [...ipv4, ...ipv6].map((range) => IpRange.make(range))
-        })
+        onSuccess: ({ ipv4, ipv6 }) => {
+          const sources = [...ipv4, ...ipv6].map((range) => IpRange.make(range))
+          return { webSources: sources, httpProxySources: sources }
+        }
       })
     ),
     plan: Effect.fnUntraced(function* (known) {

@@ -51,12 +51,12 @@ export interface DesiredState {
   }
 }
 
-/** Traefik's ports, passed through as they are. Seconds. */
+/** Traefik's ports, passed through as they are but for the client's address, which goes before them. Seconds. */
 const passedThrough = (port: number): LoadBalancerService => ({
   protocol: "tcp",
   listen_port: port,
   destination_port: port,
-  proxyprotocol: false,
+  proxyprotocol: true,
   health_check: { protocol: "tcp", port, interval: 15, timeout: 10, retries: 3 }
 })
 

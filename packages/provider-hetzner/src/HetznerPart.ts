@@ -48,9 +48,11 @@ export const hetznerPart = Effect.fn("hetznerPart")(function* (
         const balancer = loadBalancers.find(({ name }) => name === loadBalancer.name)
         if (balancer === undefined) return {}
         const address = publicAddressOf(balancer)
+        const sources = sourcesOf(balancer).map((range) => IpRange.make(range))
         return {
           ...(address === undefined ? {} : { loadBalancer: address }),
-          webSources: sourcesOf(balancer).map((range) => IpRange.make(range))
+          webSources: sources,
+          proxyProtocolSources: sources
         }
       })
     ),

@@ -137,14 +137,25 @@ export interface RegionFacts {
   readonly loadBalancer?: LoadBalancerAddress
   /** From where a run node's ports 80 and 443 must be reached. */
   readonly webSources?: ReadonlyArray<IpRange>
+  /** Of those, TCP load balancers that say the client's address by PROXY protocol: only they are believed. */
+  readonly proxyProtocolSources?: ReadonlyArray<IpRange>
+  /** Of those, HTTP proxies that say the client's address in `X-Forwarded-For`: only they are believed. */
+  readonly httpProxySources?: ReadonlyArray<IpRange>
   /** The number that a vendor of dedicated servers gave the network that joins them. */
   readonly layer2Network?: number
 }
 
+const joined = <A>(one: ReadonlyArray<A> = [], other: ReadonlyArray<A> = []): ReadonlyArray<A> => [
+  ...one,
+  ...other
+]
+
 const merged = (before: RegionFacts, more: RegionFacts): RegionFacts => ({
   ...before,
   ...more,
-  webSources: [...(before.webSources ?? []), ...(more.webSources ?? [])]
+  webSources: joined(before.webSources, more.webSources),
+  proxyProtocolSources: joined(before.proxyProtocolSources, more.proxyProtocolSources),
+  httpProxySources: joined(before.httpProxySources, more.httpProxySources)
 })
 
 type Of<A> = Omit<A, "provider">

@@ -1,6 +1,6 @@
 /**
- * WebSources: the file of the inventory from which the firewall role knows who may reach ports 80 and 443 of a run node. It is made
- * of what the vendors say, so it comes last.
+ * WebSources: the file of the inventory from which the firewall role knows who may reach ports 80 and 443 of a run node, and the role
+ * traefik whom of them to believe about the client's address. It is made of what the vendors say, so it comes last.
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -12,26 +12,48 @@ const provider = "inventory"
 export const webSourcesFile = "inventory/group_vars/all/web_sources.yml"
 
 const head = `---
-# Written by \`mcpdeploy region apply\`: from where ports 80 and 443 of run nodes are reached. Do not edit.
+# Written by \`mcpdeploy region apply\`: from where ports 80 and 443 of run nodes are reached, and who of them says the client's address
+# by PROXY protocol or in X-Forwarded-For. Do not edit.
 `
 
 const listOf = (name: string, ranges: ReadonlyArray<string>): string =>
   ranges.length === 0 ? `${name}: []\n` : `${name}:\n${ranges.map((range) => `  - "${range}"\n`).join("")}`
 
-/** Variables of Ansible: `region_web_sources_ipv4` and `region_web_sources_ipv6`. */
-export const renderWebSources = (sources: ReadonlyArray<IpRange>): string => {
-  const sorted = [...new Set<string>(sources)].toSorted()
-  return `${head}${listOf(
-    "region_web_sources_ipv4",
-    sorted.filter((range) => !range.includes(":"))
-  )}${listOf(
-    "region_web_sources_ipv6",
-    sorted.filter((range) => range.includes(":"))
-  )}`
+const sorted = (ranges: ReadonlyArray<IpRange> = []): ReadonlyArray<string> =>
+  [...new Set<string>(ranges)].toSorted()
+
+type Sources = Pick<RegionFacts, "webSources" | "proxyProtocolSources" | "httpProxySources">
+
+/** Variables of Ansible. */
+export const renderWebSources = (sources: Sources): string => {
+  const web = sorted(sources.webSources)
+  const lists = {
+    region_web_sources_ipv4: web.filter((range) => !range.includes(":")),
+    region_web_sources_ipv6: web.filter((range) => range.includes(":")),
+    region_proxy_protocol_sources: sorted(sources.proxyProtocolSources),
+    region_http_proxy_sources: sorted(sources.httpProxySources)
+  }
+  return `${head}${Object.entries(lists)
+    .map(([name, ranges]) => listOf(name, ranges))
+    .join("")}`
 }
 
-const entries = (text: string): ReadonlySet<string> =>
-  new Set(text.split("\n").flatMap((line) => /^ {2}- "(.+)"$/.exec(line)?.[1] ?? []))
+const named: ReadonlyMap<string | undefined, string> = new Map([
+  ["region_proxy_protocol_sources", "PROXY protocol from "],
+  ["region_http_proxy_sources", "X-Forwarded-For from "]
+])
+
+/** One entry for each line of a list, as a change shows it. */
+const entries = (text: string): ReadonlySet<string> => {
+  const found = new Set<string>()
+  let name: string | undefined
+  for (const line of text.split("\n")) {
+    name = /^(\w+):/.exec(line)?.[1] ?? name
+    const range = /^ {2}- "(.+)"$/.exec(line)?.[1]
+    if (range !== undefined) found.add(`${named.get(name) ?? ""}${range}`)
+  }
+  return found
+}
 
 /** The part of a region that is its own directory. */
 export const webSourcesPart = Effect.fn("webSourcesPart")(function* (directory: string) {
@@ -49,7 +71,7 @@ export const webSourcesPart = Effect.fn("webSourcesPart")(function* (directory: 
   )
   const changesFor = Effect.fnUntraced(function* (known: RegionFacts) {
     const before = yield* read
-    const after = renderWebSources(known.webSources ?? [])
+    const after = renderWebSources(known)
     if (before === after) return []
     const [old, now] = [entries(before ?? ""), entries(after)]
     return [
@@ -76,7 +98,7 @@ export const webSourcesPart = Effect.fn("webSourcesPart")(function* (directory: 
         const whole = `${file}.new`
         yield* fs.makeDirectory(path.dirname(file), { recursive: true }).pipe(Effect.mapError(failed))
         yield* fs
-          .writeFileString(whole, renderWebSources(known.webSources ?? []))
+          .writeFileString(whole, renderWebSources(known))
           .pipe(Effect.mapError(failed))
         yield* fs.rename(whole, file).pipe(Effect.mapError(failed))
       }
