@@ -28,6 +28,8 @@ import {
 } from "./gen/buildkit_pb.ts"
 import { type GrpcFailure, failureOfCall } from "./GrpcFailure.ts"
 
+export type { GrpcFailure }
+
 /** The calls of a connection. Interrupting one cancels it on the daemon. */
 export interface Control {
   /** Runs a build to its end: its answer is the build's. */
