@@ -97,9 +97,7 @@ export const webSourcesPart = Effect.fn("webSourcesPart")(function* (directory: 
         // Written beside, then renamed: Ansible never reads half of it.
         const whole = `${file}.new`
         yield* fs.makeDirectory(path.dirname(file), { recursive: true }).pipe(Effect.mapError(failed))
-        yield* fs
-          .writeFileString(whole, renderWebSources(known))
-          .pipe(Effect.mapError(failed))
+        yield* fs.writeFileString(whole, renderWebSources(known)).pipe(Effect.mapError(failed))
         yield* fs.rename(whole, file).pipe(Effect.mapError(failed))
       }
       return { made, left: [] }
