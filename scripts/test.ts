@@ -4,13 +4,11 @@
  * The last line is `N passed, N failed, N skipped`. Exits non-zero when a check or a test failed. When it is interrupted it takes
  * the region down and removes what it wrote first.
  */
-import { type ChildProcess, execFile, spawn } from "node:child_process"
+import { type ChildProcess, spawn } from "node:child_process"
 import { mkdir, mkdtemp, readFile, rm, statfs } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { delimiter, join } from "node:path"
-import { promisify } from "node:util"
-import { regionEnvironment } from "../packages/local-region/src/RegionEnvironment.ts"
-import { testPackages } from "./test-packages.ts"
+import { join } from "node:path"
+import { testEnvironment } from "./test-environment.ts"
 
 const root = new URL("..", import.meta.url).pathname
 const region = ["packages/local-region/src/main.ts"]
@@ -34,12 +32,6 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     isInterrupted = true
     running?.kill(signal)
   })
-}
-
-/** The folder of a tool that is no part of a region; it is built when it is missing. */
-const tool = async (name: string): Promise<string> => {
-  const { stdout } = await promisify(execFile)(process.execPath, [...region, "tool", name], { cwd: root })
-  return stdout.trim().split("\n").at(-1) ?? ""
 }
 
 const heading = (text: string): void => {
@@ -77,22 +69,10 @@ try {
     // What a test leaves when it is interrupted goes with the folder.
     const temporary = join(folder, "t")
     await mkdir(temporary)
-    const [kubectl, cyclonus] = await Promise.all([tool("kubectl"), tool("cyclonus")])
-    const programs = await testPackages().catch((error: unknown) => {
-      process.stderr.write(
-        `Debian's packages for tests could not be had, some will be skipped: ${String(error)}\n`
-      )
-      return []
-    })
     const code = await run(
       "pnpm",
       ["exec", "vitest", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
-      {
-        ...regionEnvironment(join(folder, "region")),
-        TMPDIR: temporary,
-        MCPDEPLOY_TEST_CYCLONUS: join(cyclonus, "cyclonus"),
-        PATH: [process.env["PATH"] ?? "", kubectl, ...programs].join(delimiter)
-      }
+      { ...(await testEnvironment(join(folder, "region"))), TMPDIR: temporary }
     )
     // There is none when the tests could not be collected.
     const text = await readFile(report, "utf8").catch(() => undefined)
