@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { existsSync } from "node:fs"
 import { join } from "node:path"
-import { exportedModules, packages, root } from "./Workspace.ts"
+import { exportedModules, packages, root } from "../../Workspace.ts"
 
 const published = packages.filter(({ manifest }) => manifest.private !== true)
 

@@ -14,7 +14,7 @@ import {
   packages,
   root,
   targetOf
-} from "./Workspace.ts"
+} from "../../Workspace.ts"
 
 const page = "docs/architecture.md"
 

@@ -3,12 +3,12 @@ import { globSync, readFileSync } from "node:fs"
 import { dirname, join, relative, resolve } from "node:path"
 import { parseSync } from "oxc-parser"
 
-export const root = resolve(import.meta.dirname, "../../..")
+export const root = resolve(import.meta.dirname, "..")
 export const scope = "@mcpdeploy/"
 
 export interface Manifest {
   readonly name: string
-  readonly version: string
+  readonly description?: string
   readonly private?: boolean
   readonly exports?: Readonly<Record<string, string>>
   readonly publishConfig?: { readonly exports?: Readonly<Record<string, string>> }
