@@ -38,25 +38,27 @@ const versions = {
   gitea: versionOf("gitea")
 }
 
-/** By path. `k3s` is the stand-in beside this file; what it is made of comes in `k3s-parts.tar`. */
-export const makeMirror = (root: string): void => {
+const digestOf = (file: string, sum: "sha256" | "sha512"): string =>
+  createHash(sum).update(readFileSync(file)).digest("hex")
+
+/**
+ * By path; `k3s` is the stand-in beside this file, what it is made of comes in `k3s-parts.tar`. The checksums that a region's variables
+ * pin, of what is served here.
+ */
+export const makeMirror = (root: string): Record<string, string> => {
   const put = (path: string, from: string, sum: "sha256" | "sha512" | undefined) => {
     const target = join(root, path)
     mkdirSync(join(target, ".."), { recursive: true })
     copyFileSync(from, target)
     chmodSync(target, 0o755)
     if (sum === undefined) return
-    const digest = createHash(sum).update(readFileSync(target)).digest("hex")
-    writeFileSync(`${target}.${sum}`, `${digest}  ${path.split("/").at(-1)}\n`)
+    writeFileSync(`${target}.${sum}`, `${digestOf(target, sum)}  ${path.split("/").at(-1)}\n`)
   }
   const k3s = `k3s/${versions.k3s}/k3s`
   put(k3s, fileURLToPath(new URL("k3s", import.meta.url)), undefined)
-  const digest = createHash("sha256")
-    .update(readFileSync(join(root, k3s)))
-    .digest("hex")
-  writeFileSync(join(root, `k3s/${versions.k3s}/sha256sum-amd64.txt`), `${digest}  k3s\n`)
-  for (const name of ["runsc", "containerd-shim-runsc-v1"])
-    put(`gvisor/${versions.gvisor}/x86_64/${name}`, join(built.gvisor ?? "", name), "sha512")
+  const gvisor = join(root, "gvisor.tar.bz2")
+  execFileSync("tar", [...["-C", built.gvisor ?? "", "-chjf", gvisor, "runsc", "containerd-shim-runsc-v1"]])
+  put(`gvisor/${versions.gvisor}/x86_64/gvisor.tar.bz2`, gvisor, "sha512")
   put(
     `gitea/${versions.gitea}/gitea-${versions.gitea}-linux-amd64`,
     join(built.gitea ?? "", "gitea"),
@@ -69,20 +71,21 @@ export const makeMirror = (root: string): void => {
   execFileSync("tar", ["-C", built.gitea ?? "", "-czf", join(root, "gitea-files.tar.gz"), ...files])
   execFileSync("tar", [
     ...["-chf", join(root, "k3s-parts.tar"), "-C", built.kubernetes ?? "", "kube-apiserver"],
-    ...["kube-controller-manager", "kube-scheduler", "-C", built.kubectl ?? "", "kubectl"]
+    ...["kube-controller-manager", "kube-scheduler", "-C", built.kubectl ?? "", "kubectl"],
+    ...["-C", fileURLToPath(new URL(".", import.meta.url)), "flags.json"]
   ])
   const bin = join(root, "bin")
   mkdirSync(bin, { recursive: true })
   for (const name of ["buildkitd", "buildctl"])
     copyFileSync(join(built.buildkit ?? "", name), join(bin, name))
   mkdirSync(join(root, `buildkit/${versions.buildkit}`), { recursive: true })
-  execFileSync("tar", [
-    ...[
-      "-C",
-      root,
-      "-czf",
-      join(root, `buildkit/${versions.buildkit}/buildkit-${versions.buildkit}.linux-amd64.tar.gz`)
-    ],
-    "bin"
-  ])
+  const buildkit = join(
+    root,
+    `buildkit/${versions.buildkit}/buildkit-${versions.buildkit}.linux-amd64.tar.gz`
+  )
+  execFileSync("tar", ["-C", root, "-czf", buildkit, "bin"])
+  return {
+    region_k3s_checksum: `sha256:${digestOf(join(root, k3s), "sha256")}`,
+    region_buildkit_checksum: `sha256:${digestOf(buildkit, "sha256")}`
+  }
 }
