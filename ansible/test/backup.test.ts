@@ -36,14 +36,19 @@ describe.skipIf(!hasRestic)(
       BACKUP_KEEP: "--keep-last 2",
       BACKUP_METRICS: metrics
     }
-    const run = (args: ReadonlyArray<string>, more: Partial<typeof env> = {}) =>
-      promisify(execFile)(program, [...args], { env: { PATH: process.env["PATH"], ...env, ...more } }).then(
+    const run = (args: ReadonlyArray<string>, more: Partial<typeof env> = {}, input = "") => {
+      const running = promisify(execFile)(program, [...args], {
+        env: { PATH: process.env["PATH"], ...env, ...more }
+      })
+      running.child.stdin?.end(input)
+      return running.then(
         ({ stderr, stdout }) => ({ code: 0, out: stdout + stderr }),
         (error: { readonly code: number; readonly stdout: string; readonly stderr: string }) => ({
           code: error.code,
           out: error.stdout + error.stderr
         })
       )
+    }
     const isSame = (a: string, b: string) =>
       execFileSync("diff", ["-r", "--no-dereference", a, b], { encoding: "utf8" }) === ""
     const metric = (name: string) =>
@@ -97,6 +102,22 @@ describe.skipIf(!hasRestic)(
         encoding: "utf8"
       }).trim()
       assert.strictEqual(found, "")
+    })
+
+    it("has its password changed once, by the first of the nodes that share it; the old one opens it no more", async () => {
+      const next = "canary-next-password"
+      const first = await run(["password"], {}, `${next}\n`)
+      assert.strictEqual(first.code, 0, first.out)
+      assert.match(first.out, /has the new password/)
+      const second = await run(["password"], {}, `${next}\n`)
+      assert.match(second.out, /has this password/)
+      assert.notInclude(first.out + second.out, next)
+      assert.match((await run(["list"])).out, /wrong password/)
+      assert.match((await run(["list"], { RESTIC_PASSWORD: next })).out, /^2 snapshots$/m)
+      assert.strictEqual((await run(["password"], { RESTIC_PASSWORD: next }, `${password}\n`)).code, 0)
+      const neither = await run(["password"], { RESTIC_PASSWORD: "another" }, `${next}\n`)
+      assert.notStrictEqual(neither.code, 0)
+      assert.match(neither.out, /wrong password/)
     })
 
     it("that cannot be made is told: a wrong password, no such folder, a program that fails before", async () => {
