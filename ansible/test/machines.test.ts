@@ -170,6 +170,9 @@ describe.skipIf(needs !== "")(`The roles of every node ${needs}`, () => {
         yield* playbook(firewallAlone, [
           ...extra({
             region_admin_ranges: [...Machines.administrator, ...sources.admin],
+            // Of both families, so that the table is tried for both.
+            region_pod_ranges: ["10.42.0.0/16", "fd00:42::/56"],
+            region_service_ranges: ["10.43.0.0/16", "fd00:43::/112"],
             region_web_sources_ipv4: [...sources["load balancer"], "173.245.48.0/20"],
             firewall_node_addresses: [...sources["another node"], ...node.private]
           }),

@@ -25,15 +25,18 @@ describe.skipIf(lacks !== "")(`manifests of the cluster's roles ${lacks}`, () =>
         // In the lab's mounts k3s' folder is another one.
         const lab = yield* Lab.make
         const own = "/var/lib/rancher/k3s/server/manifests"
-        yield* lab.sh("lab", `mount -t tmpfs tmpfs /var/lib && mkdir -p ${own}`)
+        yield* lab.sh(
+          "lab",
+          `mount -t tmpfs tmpfs /var/lib && mkdir -p ${own} /var/lib/gitea && echo token > /var/lib/gitea/deployer-token`
+        )
         yield* run(
           "nsenter",
           lab.enter("lab", join(bin, "ansible-playbook"), [
             ...["--inventory", join(inventory, "hosts.yml"), "--limit", "ctrl-1", "--connection", "local"],
             ...["--extra-vars", `@${join(inventory, "group_vars/vault.example.yml")}`],
             ...["--extra-vars", "ansible_become=false"],
-            ...["--tags", "gvisor,traefik,cert_manager,observability,deployer"],
-            join(Ansible.folder, "playbooks/site.yml")
+            ...["--tags", "gvisor,traefik,cert_manager,observability,deployer,k3s_manifests"],
+            ...[join(Ansible.folder, "playbooks/site.yml"), join(Ansible.folder, "test/manifests/k3s.yml")]
           ]),
           { env: { ...Ansible.environment(bin), ANSIBLE_HOME: join(folder, "ansible") } }
         )
@@ -41,7 +44,7 @@ describe.skipIf(lacks !== "")(`manifests of the cluster's roles ${lacks}`, () =>
         const files = readdirSync(join(folder, "manifests")).toSorted()
         assert.deepStrictEqual(
           files,
-          ["cert_manager", "deployer", "gvisor", "observability", "traefik"].map(
+          ["cert-manager", "coredns", "deployer", "gvisor", "metrics-server", "observability", "traefik"].map(
             (name) => `mcpdeploy-${name}.yaml`
           )
         )
@@ -60,7 +63,16 @@ describe.skipIf(lacks !== "")(`manifests of the cluster's roles ${lacks}`, () =>
         // Prometheus asks the pods that the alerts are about, at a port that they have.
         const [monitor] = objects.filter((object) => object?.kind === "PodMonitor")
         const asked: ReadonlyArray<string> = monitor.spec.selector.matchExpressions[0].values
-        const deployments = objects.filter((object) => object?.kind === "Deployment")
+        const deployments = objects.filter(
+          (object) => object?.kind === "Deployment" && object.metadata.namespace === "dp-system"
+        )
+        const [dns] = objects.filter((object) => object?.metadata.name === "kube-dns")
+        assert.strictEqual(dns.spec.clusterIP, "10.43.0.10")
+        const [resolvers] = objects.filter(
+          (object) => object?.kind === "Deployment" && object.metadata.name === "coredns"
+        )
+        // One of ops and two of run.
+        assert.strictEqual(resolvers.spec.replicas, 3)
         assert.sameMembers(
           [...asked],
           deployments.map(({ spec }) => spec.template.metadata.labels["app.kubernetes.io/name"])

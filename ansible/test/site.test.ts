@@ -87,7 +87,7 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
     () =>
       Effect.gen(function* () {
         const folder = yield* temporary("mcpdeploy-site-")
-        makeMirror(join(folder, "mirror"))
+        const checksums = makeMirror(join(folder, "mirror"))
         const { inventoryVariables, lab, machines, playbook, ssh } = yield* Machines.make(Machines.four)
         yield* lab.start("nsenter", [
           ...lab.enter("lab", "sh", [
@@ -105,6 +105,7 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
           ...inventoryVariables,
           region_vendors_managed: false,
           region_directory: directory,
+          ...checksums,
           region_k3s_url: `${address}/k3s`,
           region_gvisor_url: `${address}/gvisor`,
           region_buildkit_url: `${address}/buildkit`,
@@ -209,7 +210,7 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
         )
         assert.strictEqual(
           applied,
-          ["cert_manager", "coredns", "deployer", "gvisor", "observability", "traefik"]
+          ["cert-manager", "coredns", "deployer", "gvisor", "metrics-server", "observability", "traefik"]
             .map((name) => `mcpdeploy-${name}.yaml`)
             .join("\n")
         )

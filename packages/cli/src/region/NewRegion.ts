@@ -60,8 +60,9 @@ ${
     : "# The addresses of the TCP load balancer, which the provider's API does not tell.\n# region_load_balancer: { ipv4: 192.0.2.5 }\n"
 }
 region_private_range: 10.0.0.0/16
-region_pod_ranges: [10.42.0.0/16, "fd00:42::/56"]
-region_service_ranges: [10.43.0.0/16, "fd00:43::/112"]
+# IPv4, as the private network: k3s wants pods, services and nodes to be of the same families.
+region_pod_ranges: [10.42.0.0/16]
+region_service_ranges: [10.43.0.0/16]
 # Who may reach SSH.
 region_admin_ranges: [192.0.2.0/24]
 # Public keys of administrators, as in ~/.ssh/id_ed25519.pub.
@@ -126,9 +127,9 @@ export const likewise = [
   "inventory/group_vars/vault.example.yml"
 ]
 
-/** The versions that a region's variables name. */
+/** The versions that a region's variables name, and the checksums that pin them. */
 export const versionsOf = (variablesText: string): ReadonlyArray<string> =>
-  variablesText.split("\n").filter((line) => /^region_\w+_version: /.test(line))
+  variablesText.split("\n").filter((line) => /^region_\w+_(version|checksum): /.test(line))
 
 /** Path in the new directory, and text; {@link likewise} has the rest. */
 export const newRegionFiles = (layout: Layout): ReadonlyArray<readonly [path: string, text: string]> => [
