@@ -102,6 +102,12 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
         cpSync(eu, directory, { recursive: true })
         rmSync(join(directory, "inventory/hosts.yml"))
         const vars = {
+          ...Object.fromEntries(
+            Object.keys(yamlOf("inventory/group_vars/vault.example.yml")).map((name) => [
+              name,
+              `${secret}-${name.replace("vault_", "")}`
+            ])
+          ),
           ...inventoryVariables,
           region_vendors_managed: false,
           region_directory: directory,
@@ -111,13 +117,7 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
           region_buildkit_url: `${address}/buildkit`,
           region_gitea_url: `${address}/gitea`,
           region_backup_repository: "/var/backups/off-node",
-          raid_expected_arrays: 0,
-          ...Object.fromEntries(
-            Object.keys(yamlOf("inventory/group_vars/vault.example.yml")).map((name) => [
-              name,
-              `${secret}-${name.replace("vault_", "")}`
-            ])
-          )
+          raid_expected_arrays: 0
         }
         const extra = join(folder, "extra.json")
         writeFileSync(extra, JSON.stringify(vars))
@@ -236,14 +236,17 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
           ),
           "build-1 build NoSchedule\nctrl-1 ctrl NoSchedule\nops-1 ops NoSchedule\nrun-1 run <none>"
         )
-        assert.match(yield* on("ops-1", "curl -sf http://10.0.0.20:5000/v2/_catalog"), /repositories/)
+        assert.match(
+          yield* on("ops-1", "curl -sf https://registry.internal:5000/v2/_catalog"),
+          /repositories/
+        )
 
         // The ops node's data: something in both, backed up, lost, restored.
         yield* on(
           "ops-1",
           `set -e
-          curl -sf -u mcpdeploy:${secret}-gitea_admin_password -H 'content-type: application/json' -d '{"name":"shop","auto_init":true}' http://10.0.0.20:3000/api/v1/user/repos > /dev/null
-          location=$(curl -sfi -X POST http://10.0.0.20:5000/v2/dp-ann-shop/web/blobs/uploads/ | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p')
+          curl -sf -u mcpdeploy:${secret}-gitea_admin_password -H 'content-type: application/json' -d '{"name":"shop","auto_init":true}' https://gitea.internal:3000/api/v1/user/repos > /dev/null
+          location=$(curl -sfi -X POST https://registry.internal:5000/v2/dp-ann-shop/web/blobs/uploads/ | tr -d '\\r' | sed -n 's/^[Ll]ocation: //p')
           printf layer > /tmp/layer; digest=sha256:$(sha256sum < /tmp/layer | cut -d ' ' -f 1)
           curl -sf -X PUT -H 'content-type: application/octet-stream' --data-binary @/tmp/layer "$location&digest=$digest"`
         )
@@ -259,10 +262,10 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
         yield* run("restore", "--extra-vars", "lost=ops")
         yield* on(
           "ops-1",
-          `set -e; for try in $(seq 60); do curl -sf http://10.0.0.20:3000/api/healthz > /dev/null && break; sleep 1; done
-          curl -sf -u mcpdeploy:${secret}-gitea_admin_password http://10.0.0.20:3000/api/v1/repos/mcpdeploy/shop > /dev/null
+          `set -e; for try in $(seq 60); do curl -sf https://gitea.internal:3000/api/healthz > /dev/null && break; sleep 1; done
+          curl -sf -u mcpdeploy:${secret}-gitea_admin_password https://gitea.internal:3000/api/v1/repos/mcpdeploy/shop > /dev/null
           digest=sha256:$(printf layer | sha256sum | cut -d ' ' -f 1)
-          test "$(curl -sf http://10.0.0.20:5000/v2/dp-ann-shop/web/blobs/$digest)" = layer`
+          test "$(curl -sf https://registry.internal:5000/v2/dp-ann-shop/web/blobs/$digest)" = layer`
         )
         process.stdout.write(`ops lost: registry and Gitea back in ${seconds(lost)} s\n`)
         assert.deepStrictEqual(changed(yield* run("site")), [], "and the region is as it was")

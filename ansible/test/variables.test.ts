@@ -83,7 +83,16 @@ describe.each(["eu-central-1", "us-east-1"])("the directory of %s", (name) => {
     const manifest = readFileSync(join(directory, "k8s/deployer/server.yaml"), "utf8")
     assert.include(manifest, "MCPDEPLOY_GITEA_TOKEN")
     const region = JSON.parse(readFileSync(join(directory, "region.json"), "utf8"))
-    assert.strictEqual(region.gitea.url, "http://gitea.internal:3000")
+    assert.strictEqual(region.gitea.url, "https://gitea.internal:3000")
+    assert.strictEqual(new URL(region.registry.endpoint).protocol, "https:")
+    // Whom git asks about it, and Node.
+    const authority: string = region.git.privateCaFile
+    assert.isTrue(region.git.privateHosts.includes(new URL(region.gitea.url).host))
+    for (const file of ["server.yaml", "worker.yaml", "registry-gc.yaml"])
+      assert.include(
+        readFileSync(join(directory, "k8s/deployer", file), "utf8"),
+        `{ name: NODE_EXTRA_CA_CERTS, value: ${authority} }`
+      )
   })
 
   it("names no Secret or ConfigMap that the role deployer does not make", () => {

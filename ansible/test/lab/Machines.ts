@@ -11,6 +11,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { run } from "@mcpdeploy/local-region/Command"
+import { parse } from "yaml"
 import * as Ansible from "./Ansible.ts"
 import * as BaseSystem from "./BaseSystem.ts"
 import * as Lab from "./Lab.ts"
@@ -46,6 +47,8 @@ const Result = Schema.Struct({
   isHandler: Schema.Boolean,
   outcome: Schema.Literals(["ok", "changed", "skipped", "ignored", "failed", "unreachable"])
 })
+/** Variables of the vault, by name. */
+const decodeVault = Schema.decodeUnknownEffect(Schema.Record(Schema.String, Schema.String))
 const Results = Schema.Array(Schema.fromJsonString(Result))
 /** What one task did on one machine. */
 export type Result = typeof Result.Type
@@ -214,6 +217,9 @@ wait`,
           }
         ])
     )
+  const certificates = yield* run(join(Ansible.folder, "bin/region-certificates"), ["10.0.0.20"]).pipe(
+    Effect.flatMap((output) => decodeVault(parse(output)))
+  )
   const inventoryVariables = {
     ansible_user: "root",
     ansible_ssh_private_key_file: key,
@@ -225,7 +231,8 @@ wait`,
     region_admin_ranges: administrator,
     region_web_sources_ipv4: ["198.51.100.5", "173.245.48.0/20"],
     region_web_sources_ipv6: ["2001:db8:1::5", "2400:cb00::/32"],
-    region_ssh_keys: [readFileSync(`${key}.pub`, "utf8").trim()]
+    region_ssh_keys: [readFileSync(`${key}.pub`, "utf8").trim()],
+    ...certificates
   }
   yield* fs.writeFileString(
     inventory,

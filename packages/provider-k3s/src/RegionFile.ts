@@ -48,7 +48,9 @@ export const RegionFile = Schema.Struct({
     Schema.Struct({
       allowFile: Schema.optionalKey(Schema.Boolean),
       /** Hosts (`git.internal`, `127.0.0.1:3000`) that may be at an address which is not public, such as the region's Gitea. */
-      privateHosts: Schema.optionalKey(Schema.Array(Schema.String))
+      privateHosts: Schema.optionalKey(Schema.Array(Schema.String)),
+      /** PEM file with the authority that vouches for those hosts. Node itself is told of it by `NODE_EXTRA_CA_CERTS`. */
+      privateCaFile: Schema.optionalKey(Schema.String)
     })
   )
 })

@@ -97,10 +97,10 @@ const processes = ({ domain }: Layout): string => `{
       "key": "/etc/mcpdeploy/files/buildkit.key"
     }
   },
-  "registry": { "endpoint": "http://registry.internal:5000" },
-  "git": { "privateHosts": ["gitea.internal:3000"] },
+  "registry": { "endpoint": "https://registry.internal:5000" },
+  "git": { "privateHosts": ["gitea.internal:3000"], "privateCaFile": "/etc/mcpdeploy/region/region-ca.crt" },
   "gitea": {
-    "url": "http://gitea.internal:3000",
+    "url": "https://gitea.internal:3000",
     "token": "env:GITEA_TOKEN",
     "webhookUrl": "http://deployer-server.internal:8080/webhooks/gitea",
     "webhookSecret": "env:GITEA_WEBHOOK_SECRET"

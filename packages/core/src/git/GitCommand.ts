@@ -19,6 +19,8 @@ export interface GitSettings {
   /** See `http.curloptResolve` in git-config(1). */
   readonly pin?: string | undefined
   readonly caFile?: string | undefined
+  /** Hosts (`host` or `host:port`) whose certificates another authority signs. */
+  readonly privateAuthority?: ReadonlyArray<{ readonly host: string; readonly caFile: string }>
   readonly credentials?: { readonly username: string; readonly password: Redacted.Redacted } | undefined
 }
 
@@ -57,6 +59,9 @@ const configuration = (settings: GitSettings): ReadonlyArray<readonly [string, s
   ["credential.helper", ""],
   ...(settings.pin === undefined ? [] : [["http.curloptResolve", settings.pin] as const]),
   ...(settings.caFile === undefined ? [] : [["http.sslCAInfo", settings.caFile] as const]),
+  ...(settings.privateAuthority ?? []).map(
+    ({ caFile, host }) => [`http.https://${host}/.sslCAInfo`, caFile] as const
+  ),
   ...(settings.credentials === undefined || settings.url.protocol === "file:"
     ? []
     : // Only requests to this origin carry it.

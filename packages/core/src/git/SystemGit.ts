@@ -43,6 +43,8 @@ export interface SystemGitConfig {
   readonly maxCacheBytes?: number
   /** PEM file with the authorities that git trusts, instead of the system's. */
   readonly caFile?: string
+  /** PEM file with the authority that git trusts for `privateHosts`, and for no other host. */
+  readonly privateCaFile?: string
   /** Where git and flock are found; the process's own PATH when absent. */
   readonly path?: string
 }
@@ -80,6 +82,11 @@ export const layer = (
         maxFiles: config.maxFiles ?? 100_000
       }
       const policy = { allowFile: config.allowFile ?? false, privateHosts: config.privateHosts ?? [] }
+      const { privateCaFile } = config
+      const privateAuthority =
+        privateCaFile === undefined
+          ? []
+          : policy.privateHosts.map((host) => ({ host, caFile: privateCaFile }))
       const cache = yield* CheckoutCache.make({
         folder: config.cacheFolder,
         maxBytes: config.maxCacheBytes ?? 10 * gibibyte
@@ -98,6 +105,7 @@ export const layer = (
           allowFile: policy.allowFile,
           pin,
           caFile: config.caFile,
+          privateAuthority,
           credentials:
             credentials === undefined
               ? undefined
