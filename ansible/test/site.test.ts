@@ -282,7 +282,15 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
         yield* run("site", "--limit", "ctrl-1")
         assert.notInclude(yield* on("ctrl-1", "k3s kubectl get namespaces"), "dp-ann-shop")
         const made = Date.now()
-        yield* run("restore", "--extra-vars", "lost=ctrl")
+        // The nightly backup of the new machine is the newest, and is of an empty cluster.
+        yield* run("backup", "--limit", "ctrl")
+        const ambiguous = yield* Effect.flip(run("restore", "--extra-vars", "lost=ctrl"))
+        assert.include(ambiguous.message, "say which, by -e backup_id=ID")
+        const id = yield* on(
+          "ctrl-1",
+          "mcpdeploy-backup list --json | python3 -c 'import json, sys; print(json.load(sys.stdin)[-2][\"short_id\"])'"
+        )
+        yield* run("restore", "--extra-vars", `lost=ctrl backup_id=${id}`)
         const restored = Date.now()
         const objectsAfter = (yield* on("ctrl-1", listed)).split("\n")
         const different = (one: ReadonlyArray<string>, other: ReadonlyArray<string>) =>
@@ -310,6 +318,11 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
           yield* on("build-1", "systemctl is-active k3s-agent buildkitd || true"),
           /^inactive\ninactive/
         )
+        // What it had of the cluster is gone with it: it comes again as a machine that never was a node.
+        assert.strictEqual(
+          yield* on("build-1", "ls -d /etc/rancher /var/lib/rancher /etc/buildkit/tls 2> /dev/null || true"),
+          ""
+        )
         yield* run("add_node", "--extra-vars", "node=build-1")
         assert.match(yield* on("build-1", "systemctl is-active k3s-agent buildkitd"), /^active\nactive/)
         assert.strictEqual(
@@ -329,6 +342,42 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
           "k3s kubectl rollout status -n dp-system deployment/deployer-worker deployment/deployer-server --timeout=60s"
         )
         assert.deepStrictEqual(changed(yield* run("rotate_secrets")), [])
+
+        // Another token in the vault is no reason to stop the cluster; the cluster learns it, and then nobody knows the old one.
+        const next = join(folder, "next.json")
+        const renewed = [
+          "vault_k3s_token",
+          "vault_k3s_agent_token",
+          "vault_backup_password",
+          "vault_payload_keys"
+        ]
+        writeFileSync(
+          next,
+          JSON.stringify(Object.fromEntries(renewed.map((name) => [name, `${secret}-next-${name}`])))
+        )
+        const turned = ["--extra-vars", `@${next}`]
+        const stranger = yield* Effect.flip(run("site", "--tags", "k3s", "--limit", "ctrl-1", ...turned))
+        assert.include(stranger.message, "vault_k3s_token is not the token of this cluster")
+        yield* run("rotate_secrets", ...turned)
+        assert.deepStrictEqual(changed(yield* run("rotate_secrets", ...turned)), [])
+        const answer = (token: string) =>
+          on(
+            "run-1",
+            `curl -sk -o /dev/null -w '%{http_code}' -H 'authorization: Bearer ${token}' https://10.0.0.10:6443/readyz`
+          )
+        for (const name of ["k3s_token", "k3s_agent_token"]) {
+          assert.strictEqual(yield* answer(`${secret}-next-vault_${name}`), "200", name)
+          assert.strictEqual(yield* answer(`${secret}-${name}`), "401", name)
+        }
+        assert.strictEqual(
+          yield* on("ctrl-1", nodes),
+          "build-1 Ready\nctrl-1 Ready\nops-1 Ready\nrun-1 Ready"
+        )
+        yield* on("ops-1", "mcpdeploy-backup list > /dev/null")
+        yield* Effect.flip(
+          on("ops-1", `RESTIC_PASSWORD=${secret}-backup_password restic -r /var/backups/off-node cat config`)
+        )
+        assert.deepStrictEqual(changed(yield* run("verify", ...turned)), [])
       }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
     1_800_000
   )
