@@ -43,9 +43,11 @@ export const servicesOf = (
   return Effect.succeed(names.length === 0 ? all : all.filter(([name]) => names.includes(name)))
 }
 
+/** The file's user and project, or what is wrong with their names. */
 export const ownerOf = ({ project, user }: Pick<ServiceFile, "user" | "project">) =>
   decodeOwner({ user, project }).pipe(Effect.mapError((error) => new InvalidInput({ detail: error.message })))
 
+/** A service of the file, by its owner and name. */
 export const targetOf = Effect.fnUntraced(function* (file: ServiceFile, service: ServiceName) {
   return new ServiceTarget({ owner: yield* ownerOf(file), service })
 })

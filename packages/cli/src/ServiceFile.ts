@@ -21,6 +21,7 @@ export const SourceSection = Schema.Struct({
   rootDirectory: Schema.optionalKey(RepositoryPath)
 })
 
+/** What a service file says of one service. */
 export const ServiceSection = Schema.Struct({
   source: Schema.optionalKey(SourceSection),
   build: Schema.optionalKey(BuildSpec),
@@ -29,6 +30,7 @@ export const ServiceSection = Schema.Struct({
 })
 export type ServiceSection = typeof ServiceSection.Type
 
+/** `mcpdeploy.yaml`: the services of one project. */
 export const ServiceFile = Schema.Struct({
   $schema: Schema.optionalKey(Schema.String),
   user: UserId,

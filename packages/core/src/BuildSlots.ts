@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 
+/** How many builds may run in this process, do run, and wait. */
 export interface BuildSlotsUsage {
   readonly capacity: number
   readonly used: number
@@ -24,6 +25,7 @@ interface Tenant {
   readonly waiting: Array<Deferred.Deferred<void>>
 }
 
+/** How many builds run at once in this process, shared fairly between tenants. */
 export class BuildSlots extends Context.Service<
   BuildSlots,
   {

@@ -183,6 +183,7 @@ export class RunDeadline extends Schema.TaggedError<RunDeadline>()("RunDeadline"
   }
 }
 
+/** Why the cluster could not be asked, or did not do what it was asked for. */
 export const ClusterApplierReason = Schema.Union([
   ClusterConfigInvalid,
   ClusterUnreachable,
@@ -204,6 +205,7 @@ export const ClusterApplierReason = Schema.Union([
 ])
 export type ClusterApplierReason = typeof ClusterApplierReason.Type
 
+/** A {@link ClusterApplierReason}, with what was being done and to what. */
 export class ClusterApplierError extends Schema.TaggedError<ClusterApplierError>()("ClusterApplierError", {
   operation: Schema.String,
   /** The service, the namespace where it is about a whole project, or all. */
@@ -257,6 +259,7 @@ export const Applied = Schema.Struct({
 })
 export type Applied = typeof Applied.Type
 
+/** Makes an image a running workload: the contract of a region's cluster. */
 export class ClusterApplier extends Context.Service<
   ClusterApplier,
   {

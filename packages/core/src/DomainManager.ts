@@ -182,6 +182,7 @@ export class DomainClusterFailed extends Schema.TaggedError<DomainClusterFailed>
   }
 }
 
+/** Why a host cannot be had, or not yet. */
 export const DomainError = Schema.Union([
   DomainTaken,
   DomainReserved,
@@ -230,6 +231,7 @@ export const parseDomainName = Effect.fnUntraced(function* (
   )
 })
 
+/** Gives services hosts of their own, with certificates: one holder of a host in the whole region. */
 export class DomainManager extends Context.Service<
   DomainManager,
   {

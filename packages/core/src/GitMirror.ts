@@ -33,6 +33,7 @@ export class MirrorSpec extends Schema.Class<MirrorSpec>("mcpdeploy/core/MirrorS
 export const MirrorChange = Schema.Literals(["recorded", "owner", "repository", "settings", "webhook"])
 export type MirrorChange = typeof MirrorChange.Type
 
+/** A mirror that is remembered, and how it stands at the Git server. */
 export interface MirrorState {
   readonly spec: MirrorSpec
   /** `missing`: the Git server does not have it, see `rebuild`. */
@@ -43,6 +44,7 @@ export interface MirrorState {
   readonly syncedAt: string | undefined
 }
 
+/** What `add` has made or repaired. */
 export interface MirrorAdded {
   readonly spec: MirrorSpec
   /** Where the mirror is cloned from. */
@@ -82,6 +84,7 @@ export class MirrorConflict extends Schema.TaggedError<MirrorConflict>()("Mirror
   }
 }
 
+/** No mirror of that name is remembered. */
 export class MirrorNotFound extends Schema.TaggedError<MirrorNotFound>()("MirrorNotFound", {
   name: MirrorName
 }) {
@@ -91,8 +94,10 @@ export class MirrorNotFound extends Schema.TaggedError<MirrorNotFound>()("Mirror
   }
 }
 
+/** Why a mirror could not be made, listed, synced or removed. */
 export type MirrorError = MirrorUnavailable | MirrorRefused | MirrorConflict | MirrorNotFound
 
+/** Customers' repositories, mirrored in the region's own Git server. */
 export class GitMirror extends Context.Service<
   GitMirror,
   {

@@ -46,6 +46,7 @@ export class Checkout extends Schema.Class<Checkout>("mcpdeploy/core/Checkout")(
   files: Schema.Int
 }) {}
 
+/** A ref becomes a commit, and a commit a folder: where sources come from. */
 export class GitSource extends Context.Service<
   GitSource,
   {

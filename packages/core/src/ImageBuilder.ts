@@ -12,6 +12,7 @@ import type { UserId } from "./domain/Identity.ts"
 import { ImageDigest, type ImageRef, type PlatformImage } from "./domain/Image.ts"
 import type { RepositoryPath } from "./domain/Source.ts"
 
+/** Why an image was not built. */
 export class ImageBuilderError extends Schema.TaggedError<ImageBuilderError>()("ImageBuilderError", {
   image: Schema.String,
   reason: BuildFailureReason
@@ -24,6 +25,7 @@ export class ImageBuilderError extends Schema.TaggedError<ImageBuilderError>()("
   }
 }
 
+/** What is built, for whom, and under which name it is pushed. */
 export interface BuildRequest {
   /** Whose build it is: builders are shared fairly between tenants. */
   readonly tenant: UserId
@@ -67,9 +69,11 @@ export const Built = Schema.TaggedStruct("Built", {
   reused: Schema.Boolean
 })
 export type Built = typeof Built.Type
+/** What happens in a build; the last one is `Built`. */
 export const BuildEvent = Schema.Union([BuildVertex, BuildProgress, BuildLog, Built])
 export type BuildEvent = typeof BuildEvent.Type
 
+/** A folder with a Dockerfile becomes an image, pushed by digest. */
 export class ImageBuilder extends Context.Service<
   ImageBuilder,
   { readonly build: (request: BuildRequest) => Stream.Stream<BuildEvent, ImageBuilderError> }

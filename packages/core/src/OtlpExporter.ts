@@ -46,6 +46,7 @@ const defaults = {
   OTEL_LOGS_EXPORTER: "otlp"
 }
 
+/** Sends traces, metrics and logs by OTLP over HTTP, as the `OTEL_*` variables say. */
 export const exporter = (
   service: string,
   environment: Readonly<Record<string, string>>,

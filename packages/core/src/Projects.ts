@@ -19,6 +19,7 @@ export interface ServiceImages {
   readonly deployed?: { readonly generation: Generation; readonly deployedAt: string }
 }
 
+/** What there is in a region of a project, and of all of them; and its end. */
 export class Projects extends Context.Service<
   Projects,
   {

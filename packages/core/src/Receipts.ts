@@ -5,6 +5,7 @@ import type { ClusterApplierError } from "./ClusterApplier.ts"
 import type { ServiceTarget } from "./domain/Identity.ts"
 import type { Receipt } from "./domain/Receipt.ts"
 
+/** What each deploy has proven: kept beside the workload, and what a service can return to. */
 export class Receipts extends Context.Service<
   Receipts,
   {

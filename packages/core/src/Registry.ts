@@ -9,6 +9,7 @@ import { RegistryReason } from "./oci/RegistryReason.ts"
 export type { ManifestSummary } from "./oci/Manifest.ts"
 export * from "./oci/RegistryReason.ts"
 
+/** Why a registry did not do what it was asked for. */
 export class RegistryError extends Schema.TaggedError<RegistryError>()("RegistryError", {
   operation: Schema.Literals(["resolve", "publish", "list", "delete", "read"]),
   image: Schema.String,
@@ -29,6 +30,7 @@ export interface ImageRepository {
   readonly repository: string
 }
 
+/** Tags and manifests of an OCI registry. */
 export class Registry extends Context.Service<
   Registry,
   {

@@ -27,6 +27,7 @@ const problems: Readonly<Record<string, string>> = {
   PermissionDenied: "the file may not be read"
 }
 
+/** A secret's reference becomes its value, where it is used. */
 export class SecretStore extends Context.Service<
   SecretStore,
   {

@@ -9,6 +9,7 @@ import type { DeployRequest } from "./domain/DeployRequest.ts"
 import type { Owner, ServiceTarget } from "./domain/Identity.ts"
 import type { RepositoryUrl } from "./domain/Source.ts"
 
+/** The newest request of each service, so that a push needs only its repository to find what to deploy. */
 export class ServiceCatalog extends Context.Service<
   ServiceCatalog,
   {

@@ -21,6 +21,7 @@ export const PodStatus = Schema.Struct({
 })
 export type PodStatus = typeof PodStatus.Type
 
+/** What runs of a service now, and what troubles it. */
 export const ServiceStatus = Schema.Struct({
   target: ServiceTarget,
   generation: Generation,
@@ -53,6 +54,7 @@ export type OneOffEvent =
   | { readonly _tag: "Line"; readonly line: string }
   | { readonly _tag: "Ended"; readonly exitCode: number }
 
+/** What runs of a service now: status, logs, a command beside it. */
 export class Workloads extends Context.Service<
   Workloads,
   {

@@ -37,6 +37,7 @@ export class YamlFileInvalid extends Schema.TaggedError<YamlFileInvalid>()("Yaml
   }
 }
 
+/** A YAML file that was read, and where in it something stands. */
 export interface YamlFile {
   readonly path: string
   /** Whether something stands there. */

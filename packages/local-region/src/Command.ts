@@ -5,6 +5,7 @@ import * as ChildProcess from "effect/process/ChildProcess"
 import * as ChildProcessSpawner from "effect/process/ChildProcessSpawner"
 import { CommandFailed, ToolUnavailable } from "./LocalRegionError.ts"
 
+/** How a command is run. */
 export interface RunOptions {
   readonly cwd?: string
   readonly env?: Readonly<Record<string, string>>

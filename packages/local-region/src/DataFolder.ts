@@ -3,12 +3,15 @@ import { createHash } from "node:crypto"
 import { homedir } from "node:os"
 import { join } from "node:path"
 
+/** Where the region's data is when nothing else is said. */
 export const defaultDataFolder = (env: NodeJS.ProcessEnv = process.env): string =>
   join(env["XDG_STATE_HOME"] ?? join(homedir(), ".local", "state"), "mcpdeploy", "local")
 
+/** Where tools and images are kept that all regions share. */
 export const defaultCacheFolder = (env: NodeJS.ProcessEnv = process.env): string =>
   join(env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "mcpdeploy")
 
+/** The files of a region's folder. */
 export interface DataFolder {
   readonly root: string
   readonly lock: string
@@ -30,6 +33,7 @@ export interface DataFolder {
 /** The longest path that a unix socket can have on Linux is 107 bytes. */
 export const longestRoot = 107 - "/buildkitd.sock".length
 
+/** The files of the region's folder `root`. */
 export const dataFolder = (root: string): DataFolder => ({
   root,
   lock: join(root, "lock"),

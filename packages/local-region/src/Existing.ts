@@ -1,6 +1,7 @@
 /** Parts that are there already: named by the caller, by the environment, or a k3s on this machine. */
 import { readFileSync } from "node:fs"
 
+/** Parts that are there already and are used instead of the region's own. */
 export interface ExistingParts {
   /** Path of a kubeconfig. */
   readonly kubeconfig?: string

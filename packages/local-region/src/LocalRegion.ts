@@ -30,6 +30,7 @@ import * as Up from "./Up.ts"
 
 const allTools = [...goTools, ...extraTools, temporalTool, giteaTool]
 
+/** Which region is meant. */
 export interface RegionOptions {
   /** Default: `$XDG_STATE_HOME/mcpdeploy/local`. */
   readonly dataFolder?: string
@@ -37,6 +38,7 @@ export interface RegionOptions {
   readonly cacheFolder?: string
 }
 
+/** What a region is brought up with. */
 export interface UpOptions extends RegionOptions {
   readonly existing?: ExistingParts
   /** Parts that a region has only when asked for. */
@@ -44,12 +46,14 @@ export interface UpOptions extends RegionOptions {
   readonly onEvent?: (event: RegionEvent) => Effect.Effect<void>
 }
 
+/** How a region stands. */
 export type RegionStatus =
   | { readonly state: "down" }
   /** Processes are there, but the region is not ready, or does not answer. */
   | { readonly state: "starting" | "unhealthy" }
   | { readonly state: "up"; readonly endpoints: RegionEndpoints }
 
+/** Whose logs, and from where on. */
 export interface LogOptions extends RegionOptions {
   /** One server; all of them when absent. */
   readonly server?: string
@@ -58,6 +62,7 @@ export interface LogOptions extends RegionOptions {
   readonly lines?: number
 }
 
+/** A whole region on this machine: up, down, its state and its logs. */
 export class LocalRegion extends Context.Service<
   LocalRegion,
   {

@@ -59,6 +59,7 @@ export class RegionEnded extends Schema.TaggedError<RegionEnded>()("RegionEnded"
   }
 }
 
+/** Why the region did not do what it was asked for, as one of many causes. */
 export const LocalRegionReason = Schema.Union([
   ToolUnavailable,
   CommandFailed,
@@ -69,6 +70,7 @@ export const LocalRegionReason = Schema.Union([
 ])
 export type LocalRegionReason = typeof LocalRegionReason.Type
 
+/** A {@link LocalRegionReason}, with what was being done. */
 export class LocalRegionError extends Schema.TaggedError<LocalRegionError>()("LocalRegionError", {
   operation: Schema.Literals(["up", "down", "status", "logs", "images", "tools"]),
   reason: LocalRegionReason

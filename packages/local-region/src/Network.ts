@@ -17,6 +17,7 @@ export const slirp = {
 /** Pods and the node. The node's servers listen on the bridge's address. */
 export const pods = { bridge: "cni0", cidr: "10.42.0.0/16", node: "10.42.0.1" }
 
+/** Addresses of the cluster's services. */
 export const services = { cidr: "10.43.0.0/16", api: "10.43.0.1", dns: "10.43.0.10" }
 
 /**
@@ -37,6 +38,7 @@ export const builds = {
   gateway: "10.44.0.1"
 }
 
+/** The registry, as images name it. */
 export const registryName = "registry.internal:5000"
 
 /** Ports of the servers inside the bundle. */
@@ -108,8 +110,10 @@ export const buildsFirewall = [
 const withoutIpv6 = (devices: ReadonlyArray<string>): string =>
   ["*mangle", ...devices.map((device) => `-A PREROUTING -i ${device} -j DROP`), "COMMIT", ""].join("\n")
 
+/** The node's rules for IPv6: what comes from builds and pods is dropped. */
 export const firewall6 = withoutIpv6([builds.link, pods.bridge])
 
+/** The rules for IPv6 where builds run: all of it is dropped. */
 export const buildsFirewall6 = withoutIpv6([builds.bridge, builds.uplink])
 
 /** Arguments of nsenter, inside the bundle, for a program in the machine's own network: the bundle's init is there. */

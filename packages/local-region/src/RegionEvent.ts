@@ -20,11 +20,14 @@ export const ToolProgress = Schema.TaggedStruct("ToolProgress", {
   elapsedSeconds: Seconds,
   remainingSeconds: Seconds
 })
+/** A tool is built. */
 export const ToolReady = Schema.TaggedStruct("ToolReady", { tool: Schema.String, seconds: Seconds })
+/** Debian's packages that were missing are installed. */
 export const PackagesInstalled = Schema.TaggedStruct("PackagesInstalled", {
   packages: Schema.Array(Schema.String),
   seconds: Seconds
 })
+/** A server answers. */
 export const ServerReady = Schema.TaggedStruct("ServerReady", { server: Schema.String, seconds: Seconds })
 /** A region that is up ends, to start again with all it is to have; `missing` are the optional parts that it lacked. */
 export const RegionRestarting = Schema.TaggedStruct("RegionRestarting", {
@@ -37,12 +40,15 @@ export const ImagesProgress = Schema.TaggedStruct("ImagesProgress", {
   message: Schema.String,
   fraction: Schema.Finite
 })
+/** The region is up. */
 export const RegionReady = Schema.TaggedStruct("RegionReady", {
   endpoints: RegionEndpoints,
   seconds: Seconds
 })
+/** The region did not come up, or has ended. */
 export const RegionFailed = Schema.TaggedStruct("RegionFailed", { reason: LocalRegionReason })
 
+/** What happens while a region comes up. */
 export const RegionEvent = Schema.Union([
   ToolsPlanned,
   ToolProgress,

@@ -76,6 +76,7 @@ export type HostPorts = typeof HostPorts.Type
 /** Parts that a region has only when asked for. */
 export const OptionalPart = Schema.Literals(["temporal", "gitea", "acme"])
 export type OptionalPart = typeof OptionalPart.Type
+/** The parts that a region has only when asked for. */
 export const optionalParts = OptionalPart.literals
 
 /** Which servers are the bundle's own; the others exist elsewhere. */

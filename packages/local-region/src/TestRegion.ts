@@ -10,6 +10,7 @@ import { type RegionEndpoints, RegionFile } from "./RegionState.ts"
 
 const variable = "MCPDEPLOY_TEST_REGION"
 
+/** The endpoints of a region that tests may use. */
 export class TestRegion extends Context.Service<TestRegion, RegionEndpoints>()(
   "mcpdeploy/local-region/TestRegion"
 ) {

@@ -8,6 +8,7 @@ import * as Schema from "effect/Schema"
 import { CloudflareApi } from "./api/CloudflareApi.ts"
 import type { CloudflareReason } from "./api/CloudflareReason.ts"
 
+/** The addresses that Cloudflare connects from. */
 export interface AddressRanges {
   /** Cloudflare's own digest of them. */
   readonly etag: string

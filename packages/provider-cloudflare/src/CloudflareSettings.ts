@@ -35,6 +35,7 @@ export type Check = typeof Check.Type
 /** Traefik accepts connections: what every node and every region's load balancer has in common. */
 export const defaultCheck: Check = { type: "tcp", port: 443, interval: 60, timeout: 5, retries: 2 }
 
+/** What a region says about Cloudflare, under `cloudflare` of its variables. */
 export const CloudflareSettings = Schema.Struct({
   /** The zone, such as `ml.ink`: the domain of the platform's hosts. */
   zone: PlatformDomain,

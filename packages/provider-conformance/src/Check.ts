@@ -16,6 +16,7 @@ export class PromiseBroken extends Schema.TaggedError<PromiseBroken>()("PromiseB
   }
 }
 
+/** A promise of a contract, and how to see whether it is kept. */
 export interface Check<R> {
   /** What every implementation promises, as the contract says it. */
   readonly promise: string

@@ -16,6 +16,7 @@ import {
   workloadOf
 } from "./ClusterSample.ts"
 
+/** What every cluster promises of claims, plans, writes, rollouts and ends. */
 export const clusterApplierChecks = (
   of: ClusterConformance
 ): ReadonlyArray<Check<ClusterApplier | Receipts | Workloads>> => {

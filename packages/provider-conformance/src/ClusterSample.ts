@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 
+/** What the suite needs to know of a cluster. */
 export interface ClusterConformance {
   /** A part of names that no other run has: at most 8 letters and digits. */
   readonly unique: Effect.Effect<string>
@@ -17,8 +18,10 @@ export interface ClusterConformance {
   readonly leftOf: (target: ServiceTarget) => Effect.Effect<ReadonlyArray<string>>
 }
 
+/** A secret's value that must be in nothing that the cluster says. */
 export const canary = "canary-conformance-secret"
 
+/** A service by its names. */
 export const targetOf = (user: string, project: string, service: string) =>
   new ServiceTarget({
     owner: new Owner({ user: UserId.make(user), project: ProjectName.make(project) }),
@@ -48,6 +51,7 @@ export const workloadOf = (target: ServiceTarget, generation: number, text = "on
   }
 }
 
+/** Which reason an error has. */
 export const tagOf = ({ reason }: ClusterApplierError): string => reason._tag
 
 /** The service `web` of a project of its own, which goes when the check ends. */

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type Check, check, interruptedAfter } from "./Check.ts"
 
+/** What the suite needs to know of a region's domains. */
 export interface DomainConformance {
   /** A zone that nobody has, such as `x1.example`; its name servers answer that there is no such name. */
   readonly zone: Effect.Effect<string>
@@ -25,6 +26,7 @@ const longestIn = (zone: string): DomainName => {
   return DomainName.make([...(rest > 0 ? ["r".repeat(rest)] : []), ...labels, zone].join("."))
 }
 
+/** What every DomainManager promises of hosts, their DNS and their holders. */
 export const domainManagerChecks = (of: DomainConformance): ReadonlyArray<Check<DomainManager>> => {
   const one = Effect.map(of.services(1), ([target]) => target)
   const hostsOf = (owner: Owner) =>

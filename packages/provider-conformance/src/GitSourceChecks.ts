@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type Check, check, interruptedAfter } from "./Check.ts"
 
+/** What the suite needs to know of a Git host. */
 export interface GitConformance {
   /** A repository with a branch `main` whose newest commit has a file `file` with this text, and nothing else. */
   readonly repository: (text: string) => Effect.Effect<
@@ -40,6 +41,7 @@ const contentOf = (folder: string) =>
     return `${names.join(" ")} ${hash.digest("hex")}`
   })
 
+/** What every GitSource promises of refs, commits and checkouts. */
 export const gitSourceChecks = (of: GitConformance): ReadonlyArray<Check<GitSource>> => [
   check(
     "a branch and the full sha name the same commit, and its checkout holds its files and no .git",

@@ -14,6 +14,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { type Check, check, type Expect, interruptedAfter } from "./Check.ts"
 
+/** What the suite needs to know of a builder. */
 export interface BuilderConformance {
   /** A folder with these files. */
   readonly folder: (files: Readonly<Record<string, string>>) => Effect.Effect<string, never, Scope.Scope>
@@ -26,6 +27,7 @@ export interface BuilderConformance {
 const tagOf = ({ reason }: ImageBuilderError): string => reason._tag
 const scratch = { Dockerfile: "FROM scratch\nCOPY file /\n" }
 
+/** What every ImageBuilder promises of builds, repeated, at once, interrupted and failing. */
 export const imageBuilderChecks = (of: BuilderConformance): ReadonlyArray<Check<ImageBuilder>> => {
   const request = Effect.fnUntraced(function* (
     files: Readonly<Record<string, string>>,

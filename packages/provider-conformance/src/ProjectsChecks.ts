@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import { type Check, check, interruptedAfter } from "./Check.ts"
 import { type ClusterConformance, freshService, tagOf, targetOf, workloadOf } from "./ClusterSample.ts"
 
+/** What every cluster promises of what it has of a project. */
 export const projectsChecks = (of: ClusterConformance): ReadonlyArray<Check<ClusterApplier | Projects>> => [
   check("what there is of a project is told: its services, and the images that they need", (expect) =>
     Effect.gen(function* () {

@@ -22,6 +22,7 @@ const receiptOf = ({ digest, generation, image, run }: Workload, secretName?: st
     deployedAt: new Date(generation * 1000).toISOString()
   })
 
+/** What every cluster promises of the receipts that it keeps. */
 export const receiptsChecks = (of: ClusterConformance): ReadonlyArray<Check<ClusterApplier | Receipts>> => {
   /** A deploy of the service, proven. */
   const proven = Effect.fnUntraced(function* (workload: Workload) {

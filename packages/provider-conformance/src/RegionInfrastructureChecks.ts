@@ -24,6 +24,7 @@ export interface RegionWorld {
   readonly contents: () => string
 }
 
+/** What the suite needs to know of a vendor's part. */
 export interface RegionConformance {
   readonly world: Effect.Effect<RegionWorld, never, Scope.Scope>
   /** After how many milliseconds an apply is interrupted, so that it is hit in the middle. */
@@ -46,6 +47,7 @@ const undisturbed = (expect: Expect, { world }: RegionConformance) =>
     return made.contents()
   }).pipe(Effect.scoped)
 
+/** What every vendor's part promises of plan, apply and verify. */
 export const regionInfrastructureChecks = (of: RegionConformance): ReadonlyArray<Check<never>> => [
   check("plan writes nothing", (expect) =>
     Effect.gen(function* () {

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { type Check, check } from "./Check.ts"
 
+/** What the suite needs to know of a registry. */
 export interface RegistryConformance {
   /** A repository of one's own, with two manifests and no tag; `longest`: with the longest path that the registry takes. */
   readonly repository: (
@@ -21,6 +22,7 @@ const longestTag = `t${"0".repeat(127)}`
 const absentDigest = `sha256:${"0123456789abcdef".repeat(4)}`
 const tagOf = ({ reason }: RegistryError): string => reason._tag
 
+/** What every Registry promises of tags and manifests. */
 export const registryChecks = (of: RegistryConformance): ReadonlyArray<Check<Registry>> => [
   check("publishing the same again succeeds and changes nothing", (expect) =>
     Effect.gen(function* () {

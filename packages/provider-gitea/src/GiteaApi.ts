@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Agent, request as requestOver } from "undici"
 
+/** A repository, as far as mirrors need it. */
 export const Repository = Schema.Struct({
   full_name: Schema.String,
   clone_url: Schema.String,
@@ -19,6 +20,7 @@ export const Repository = Schema.Struct({
 })
 export type Repository = typeof Repository.Type
 
+/** A webhook of a repository. */
 export const Hook = Schema.Struct({
   id: Schema.Int,
   active: Schema.Boolean,
@@ -28,8 +30,10 @@ export const Hook = Schema.Struct({
 })
 export type Hook = typeof Hook.Type
 
+/** Why Gitea did not do what it was asked for. */
 export type Failure = MirrorRefused | MirrorUnavailable
 
+/** An answer, whatever its status. */
 export interface Answer {
   readonly status: number
   readonly body: string
@@ -102,6 +106,7 @@ export const make = Effect.fnUntraced(function* (
   return { call }
 })
 
+/** Requests to one Gitea, as one of its users. */
 export interface GiteaApi {
   readonly call: (
     method: Method,
@@ -129,6 +134,7 @@ const found = <A>(
 const decodeRepository = Schema.decodeEffect(Schema.fromJsonString(Repository))
 const decodeHooks = Schema.decodeEffect(Schema.fromJsonString(Schema.Array(Hook)))
 
+/** A repository by `owner/name`; undefined where there is none. */
 export const repository = (api: GiteaApi, name: string) =>
   Effect.flatMap(api.call("GET", `/repos/${name}`), (answer) => found(name, answer, decodeRepository))
 

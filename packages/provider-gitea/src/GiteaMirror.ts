@@ -22,6 +22,7 @@ import * as Redacted from "effect/Redacted"
 import * as GiteaApi from "./GiteaApi.ts"
 import * as MirrorRecord from "./MirrorRecord.ts"
 
+/** Which Gitea, and where its webhooks go. */
 export interface GiteaMirrorConfig {
   readonly url: string
   /** Of an administrator. */

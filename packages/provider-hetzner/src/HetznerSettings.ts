@@ -2,6 +2,7 @@
 import { IpRange } from "@mcpdeploy/core/region/Address"
 import * as Schema from "effect/Schema"
 
+/** What a region says about Hetzner, under `hetzner` of its variables. */
 export const HetznerSettings = Schema.Struct({
   network: Schema.Struct({
     /** Such as `eu-central`. */

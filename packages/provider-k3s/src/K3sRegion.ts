@@ -20,6 +20,7 @@ import * as K3sServiceCatalog from "./catalog/K3sServiceCatalog.ts"
 import { RegionConfig } from "./RegionConfig.ts"
 import type { RegionFile } from "./RegionFile.ts"
 
+/** What a region is made of. */
 export interface K3sRegionConfig {
   readonly cluster: RegionConfig
   /** `concurrency`: builds at once of this process; more wait, fairly between tenants. */

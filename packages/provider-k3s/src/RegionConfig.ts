@@ -41,6 +41,7 @@ const Quota = Schema.Struct({
   memory: MemoryQuantity
 })
 
+/** What is to be known of a region's cluster. */
 export class RegionConfig extends Schema.Class<RegionConfig>("mcpdeploy/provider-k3s/RegionConfig")({
   /** Path of a kubeconfig. Absent: `KUBECONFIG`, then the pod's own service account, then `~/.kube/config`. */
   kubeconfig: Schema.optionalKey(Schema.String),

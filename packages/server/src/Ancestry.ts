@@ -15,6 +15,7 @@ const decode = Schema.decodeUnknownEffect(Comparison)
 /** The answer is worth waiting for no longer: without it the push deploys. */
 const timeoutMs = 300
 
+/** Whether a push went forward; the forge is asked where the push does not say. */
 export class Ancestry extends Context.Service<
   Ancestry,
   {

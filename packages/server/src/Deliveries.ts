@@ -21,6 +21,7 @@ import { namesIn, normalName } from "./RepositoryName.ts"
 import { isSigned } from "./Signature.ts"
 import { WebhookSecrets } from "./WebhookSecrets.ts"
 
+/** Where the forges are, and how much may wait. */
 export interface DeliveriesConfig {
   /** Where the repositories of each forge are: a repository's URL is one of these, "/" and its name. */
   readonly urls: Readonly<Record<Forge, ReadonlyArray<string>>>
@@ -64,6 +65,7 @@ const replyTo = (decided: ReadonlyArray<Decided>): Reply => {
       }
 }
 
+/** A webhook delivery, from its bytes to its answer. */
 export class Deliveries extends Context.Service<
   Deliveries,
   {

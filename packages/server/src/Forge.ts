@@ -1,6 +1,7 @@
 /** Forge: where webhooks come from, and the headers in which each forge says what a request cannot say itself. */
 import * as Schema from "effect/Schema"
 
+/** Who sends webhooks. */
 export const Forge = Schema.Literals(["github", "gitea"])
 export type Forge = typeof Forge.Type
 

@@ -13,6 +13,7 @@ import { Deliveries } from "./Deliveries.ts"
 import { type Forge, headersOf } from "./Forge.ts"
 import { type Gauges, ServerMetrics } from "./Metrics.ts"
 
+/** Where it listens, and its bounds. */
 export interface HttpConfig {
   readonly host: string
   /** 0: any free one. */
@@ -27,11 +28,13 @@ export interface HttpConfig {
   readonly answerMs: number
 }
 
+/** What readiness depends on. */
 export interface Health {
   readonly isTemporalConnected: () => boolean
   readonly isCatalogConnected: () => boolean
 }
 
+/** A server that listens. */
 export interface HttpServer {
   readonly port: number
   /** Takes no new connection, answers what has come, and returns when that is done. */

@@ -15,6 +15,7 @@ export class SinkUnavailable extends Schema.TaggedError<SinkUnavailable>()("Sink
   }
 }
 
+/** Where pushes are stored: the services' workflows on Temporal. */
 export class PushSink extends Context.Service<
   PushSink,
   {

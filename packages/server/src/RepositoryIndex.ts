@@ -38,6 +38,7 @@ const none: ReadonlyArray<IndexedService> = []
 
 const reconnects = Schedule.spaced("1 second")
 
+/** Which services are deployed from a repository. */
 export class RepositoryIndex extends Context.Service<
   RepositoryIndex,
   {

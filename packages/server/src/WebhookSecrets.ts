@@ -92,6 +92,7 @@ class Keyring {
   }
 }
 
+/** By which secrets a repository's deliveries may be signed. */
 export class WebhookSecrets extends Context.Service<
   WebhookSecrets,
   {

@@ -45,6 +45,7 @@ export interface RunningDeploy {
   readonly cancel: () => Promise<void>
 }
 
+/** How a deploy is followed. */
 export interface FollowOptions {
   /** Milliseconds between two questions; 500 when absent. */
   readonly everyMs?: number
@@ -70,6 +71,7 @@ type Run<A> = (input: object) => Promise<A>
 
 const settled = ({ verdict }: PushRecord): boolean => verdict._tag !== "Waiting" && verdict._tag !== "Running"
 
+/** Starts deploys, follows them and asks for verdicts. */
 export class DeployClient {
   readonly #client: Client
   readonly #taskQueue: string

@@ -135,10 +135,12 @@ export interface ServiceInput {
   readonly carried?: { readonly records: ReadonlyArray<PushRecord>; readonly waiting: ReadonlyArray<Push> }
 }
 
+/** What `deploy` is started with. */
 export interface DeployInput {
   readonly version: number
   readonly request: DeployRequest
 }
+/** What `rollback` is started with. */
 export interface RollbackInput {
   readonly version: number
   readonly target: ServiceTarget
@@ -147,14 +149,17 @@ export interface RollbackInput {
   /** The rollback's own place in the order of the service's deploys: milliseconds since the epoch when it was asked for. */
   readonly generation: number
 }
+/** What `deleteService` is started with. */
 export interface DeleteServiceInput {
   readonly version: number
   readonly target: ServiceTarget
 }
+/** What `deleteProject` is started with. */
 export interface DeleteProjectInput {
   readonly version: number
   readonly owner: Owner
 }
+/** What `addDomain` and `removeDomain` are started with. */
 export interface DomainInput {
   readonly version: number
   readonly target: ServiceTarget

@@ -15,6 +15,7 @@ export interface ServiceTarget {
   readonly service: string
 }
 
+/** A repository, and the credentials to read it. */
 export interface GitRepository {
   /** Without credentials. */
   readonly url: string
@@ -24,6 +25,7 @@ export interface GitRepository {
   readonly lfs?: boolean
 }
 
+/** Which commit, by a ref, and the folder of the repository that counts. */
 export interface SourceSpec {
   readonly repository: GitRepository
   /** Branch, tag, full ref name or full commit sha. */
@@ -31,6 +33,7 @@ export interface SourceSpec {
   readonly rootDirectory?: string
 }
 
+/** How the image is built. */
 export interface BuildSpec {
   readonly dockerfile?: string
   readonly target?: string
@@ -40,6 +43,7 @@ export interface BuildSpec {
   readonly timeoutSeconds?: number
 }
 
+/** How the image is run. */
 export interface RunSpec {
   readonly port: number
   readonly command?: readonly [string, ...ReadonlyArray<string>]
@@ -67,6 +71,7 @@ export interface JobSpec {
   readonly deadlineSeconds?: number
 }
 
+/** Which pushes deploy. */
 export interface TriggerSpec {
   readonly paths?: readonly [string, ...ReadonlyArray<string>]
   readonly enabled?: boolean
@@ -93,8 +98,10 @@ export interface DeployRequest {
   readonly generation: number
 }
 
+/** A step of a deploy. */
 export type DeployStep = "clone" | "build" | "push" | "deploy" | "verify" | "restore"
 
+/** An image by its tag, which is the commit. */
 export interface ImageRef {
   readonly registry: string
   readonly namespace: string
@@ -102,12 +109,14 @@ export interface ImageRef {
   readonly commit: string
 }
 
+/** A pod that runs, and the digest that it runs. */
 export interface PodEvidence {
   readonly name: string
   readonly node: string
   readonly digest: string
 }
 
+/** How long a step took. */
 export interface StepTiming {
   readonly step: DeployStep
   readonly durationMs: number
@@ -133,6 +142,7 @@ export interface Receipt {
   readonly deployedAt: string
 }
 
+/** What the step build has made. */
 export interface BuildOutput {
   readonly image: ImageRef
   readonly digest: string
@@ -140,6 +150,7 @@ export interface BuildOutput {
   readonly reused: boolean
 }
 
+/** What the step deploy has written, and the pods that run it. */
 export interface RolloutOutput {
   readonly applied: {
     readonly revision: string
@@ -153,6 +164,7 @@ export interface RolloutOutput {
   readonly pods: ReadonlyArray<PodEvidence>
 }
 
+/** What the step verify is given: all that came before. */
 export interface VerifyInput {
   readonly request: DeployRequest
   readonly commit: string

@@ -51,12 +51,14 @@ export const toApplicationFailure = (failure: Failure): ApplicationFailureShape 
 const isRecord = (value: unknown): value is { readonly [field: string]: unknown } =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
+/** Whether a value is a typed error of the platform, as JSON. */
 export const isEncodedError = (value: unknown): value is EncodedError =>
   isRecord(value) &&
   typeof value["_tag"] === "string" &&
   (value["reason"] === undefined ||
     (isRecord(value["reason"]) && typeof value["reason"]["_tag"] === "string"))
 
+/** Whether a value is a failure with its typed error, as it travels through Temporal. */
 export const isFailure = (value: unknown): value is Failure =>
   isRecord(value) &&
   isEncodedError(value["error"]) &&

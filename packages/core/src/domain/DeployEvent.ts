@@ -7,6 +7,7 @@ import * as Schema from "effect/Schema"
 export const DeployStep = Schema.Literals(["clone", "build", "push", "deploy", "verify", "restore"])
 export type DeployStep = typeof DeployStep.Type
 
+/** A step begins. */
 export const StepStarted = Schema.TaggedStruct("StepStarted", { step: DeployStep })
 /** `fraction` is between 0 and 1, absent where the end is not known. */
 export const StepProgress = Schema.TaggedStruct("StepProgress", {
@@ -20,17 +21,20 @@ export const StepLog = Schema.TaggedStruct("StepLog", {
   source: Schema.String,
   line: Schema.String
 })
+/** A step has ended well. */
 export const StepFinished = Schema.TaggedStruct("StepFinished", {
   step: DeployStep,
   durationMs: Schema.Finite,
   summary: Schema.String
 })
+/** A step has failed; the outcome has the typed error. */
 export const StepFailed = Schema.TaggedStruct("StepFailed", {
   step: DeployStep,
   durationMs: Schema.Finite,
   message: Schema.String
 })
 
+/** What happens in a deploy, step by step. */
 export const DeployEvent = Schema.Union([StepStarted, StepProgress, StepLog, StepFinished, StepFailed])
 export type DeployEvent = typeof DeployEvent.Type
 

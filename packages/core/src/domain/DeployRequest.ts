@@ -184,6 +184,7 @@ export class PreviewSpec extends Schema.Class<PreviewSpec>("mcpdeploy/core/Previ
 export const Generation = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(Schema.brand("Generation"))
 export type Generation = typeof Generation.Type
 
+/** What is asked for: whose service, from which source, built and run how. The one shape of every way in. */
 export class DeployRequest extends Schema.Class<DeployRequest>("mcpdeploy/core/DeployRequest")({
   owner: Owner,
   service: ServiceName,

@@ -22,12 +22,14 @@ export const ProbeEvidence = Schema.Struct({
 })
 export type ProbeEvidence = typeof ProbeEvidence.Type
 
+/** How long a step took. */
 export const StepTiming = Schema.Struct({ step: DeployStep, durationMs: Schema.Finite })
 export type StepTiming = typeof StepTiming.Type
 
 /** How many receipts a service keeps. */
 export const keptReceipts = 10
 
+/** What a deploy has proven: the commit, its digest, the pods that run it, and the app's answer. */
 export class Receipt extends Schema.Class<Receipt>("mcpdeploy/core/Receipt")({
   commit: CommitSha,
   image: ImageRef,

@@ -129,6 +129,7 @@ export class RolloutDeadline extends Schema.TaggedError<RolloutDeadline>()("Roll
   }
 }
 
+/** Why a rollout does not end well, as the cluster shows it. */
 export const RolloutCause = Schema.Union([
   ImagePullFailed,
   AppCrashed,

@@ -29,6 +29,7 @@ import {
 } from "./Mark.ts"
 import type { RegistryStorage } from "./RegistryStorage.ts"
 
+/** Of which registry, and how carefully. */
 export interface CollectOptions {
   readonly storage: RegistryStorage
   /** What is younger is never removed. */
@@ -39,6 +40,7 @@ export interface CollectOptions {
   readonly namespace?: Namespace
 }
 
+/** What a run has removed, and what it has left for the next. */
 export interface Collected {
   /** `repository@digest` of manifests that were deleted. */
   readonly manifests: ReadonlyArray<string>

@@ -19,6 +19,7 @@ export class RegistryStorageFailed extends Schema.TaggedError<RegistryStorageFai
   }
 }
 
+/** A manifest as the registry's disk has it. */
 export interface StoredManifest {
   readonly digest: ImageDigest
   /** Milliseconds since the epoch of its last push. */
@@ -27,6 +28,7 @@ export interface StoredManifest {
   readonly names: ReadonlySet<ImageDigest>
 }
 
+/** A repository as the registry's disk has it. */
 export interface StoredRepository {
   /** Path, such as `dp-ann-shop/web`. */
   readonly name: string
@@ -36,6 +38,7 @@ export interface StoredRepository {
   readonly links: ReadonlyMap<ImageDigest, number>
 }
 
+/** A blob as the registry's disk has it. */
 export interface StoredBlob {
   readonly digest: ImageDigest
   readonly bytes: number

@@ -6,6 +6,7 @@ import { Projects } from "../Projects.ts"
 import { isCustomers, unusedManifests } from "./Mark.ts"
 import type { RegistryStorage, StoredRepository } from "./RegistryStorage.ts"
 
+/** What the registry's disk is used for. */
 export interface RegistryUsage {
   /** Bytes of the disk that the registry is on. */
   readonly disk: { readonly free: number; readonly total: number }

@@ -5,6 +5,7 @@ import { fetchCommits, type ObjectTarget } from "./FetchCommit.ts"
 import { git } from "./GitCommand.ts"
 import type { GitReason } from "./GitReason.ts"
 
+/** What a commit says, and what it changes. */
 export interface CommitChanges {
   readonly message: string
   /** Paths of files that differ, both names of a renamed one. Absent without a commit to compare with. */

@@ -63,6 +63,7 @@ export class RepositoryMoved extends Schema.TaggedError<RepositoryMoved>()("Repo
   }
 }
 
+/** The repository has no such branch, tag or ref. */
 export class RefNotFound extends Schema.TaggedError<RefNotFound>()("RefNotFound", {
   ref: Schema.String,
   /** The host named no ref at all. */
@@ -78,6 +79,7 @@ export class RefNotFound extends Schema.TaggedError<RefNotFound>()("RefNotFound"
   }
 }
 
+/** The repository does not have that commit, or gives it to nobody. */
 export class CommitNotFound extends Schema.TaggedError<CommitNotFound>()("CommitNotFound", {
   commit: CommitSha
 }) {
@@ -87,6 +89,7 @@ export class CommitNotFound extends Schema.TaggedError<CommitNotFound>()("Commit
   }
 }
 
+/** The host asks for credentials, and none were given. */
 export class CredentialsRequired extends Schema.TaggedError<CredentialsRequired>()(
   "CredentialsRequired",
   {}
@@ -97,6 +100,7 @@ export class CredentialsRequired extends Schema.TaggedError<CredentialsRequired>
   }
 }
 
+/** The host does not take the credentials. */
 export class CredentialsRefused extends Schema.TaggedError<CredentialsRefused>()("CredentialsRefused", {}) {
   readonly retryable = false
   override get message(): string {
@@ -114,6 +118,7 @@ export class RepositoryTooLarge extends Schema.TaggedError<RepositoryTooLarge>()
   }
 }
 
+/** The commit has more files than a checkout may have. */
 export class TooManyFiles extends Schema.TaggedError<TooManyFiles>()("TooManyFiles", { limit: Schema.Int }) {
   readonly retryable = false
   override get message(): string {
@@ -121,6 +126,7 @@ export class TooManyFiles extends Schema.TaggedError<TooManyFiles>()("TooManyFil
   }
 }
 
+/** git did not end within the time that it is given. */
 export class GitTimedOut extends Schema.TaggedError<GitTimedOut>()("GitTimedOut", {
   seconds: Schema.Finite
 }) {
@@ -188,6 +194,7 @@ export class RepositoryCorrupt extends Schema.TaggedError<RepositoryCorrupt>()("
   }
 }
 
+/** A program that is needed is not on this machine. */
 export class ToolMissing extends Schema.TaggedError<ToolMissing>()("ToolMissing", {
   tool: Schema.String,
   detail: Schema.String
@@ -206,6 +213,7 @@ export class GitFailed extends Schema.TaggedError<GitFailed>()("GitFailed", { de
   }
 }
 
+/** Why a ref could not be resolved or a commit could not be had, as one of many causes. */
 export const GitReason = Schema.Union([
   HostUnreachable,
   CertificateNotTrusted,

@@ -17,6 +17,7 @@ import { fetchLfsObjects } from "./Lfs.ts"
 import { isCommitSha, listBranches, resolveRef } from "./ResolveRef.ts"
 import { fetchSubmodules } from "./Submodules.ts"
 
+/** Where checkouts are kept, what may be fetched from where, and how much of it. */
 export interface SystemGitConfig {
   /** Absolute path of a folder that this and other processes of the machine may share. Made where it is missing. */
   readonly cacheFolder: string
@@ -68,6 +69,7 @@ const repositoryKey = ({ url, credentials, submodules = false, lfs = false }: Gi
 const withGitSuffix = (url: URL): URL | undefined =>
   url.pathname.endsWith(".git") ? undefined : new URL(`${url.href.replace(/\/+$/, "")}.git`)
 
+/** {@link GitSource} by the system's git. Fails where git or flock is missing. */
 export const layer = (
   config: SystemGitConfig
 ): Layer.Layer<GitSource, GitReason, FileSystem.FileSystem | SecretStore> =>

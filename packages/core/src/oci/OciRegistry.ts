@@ -28,6 +28,7 @@ export interface RegistryAccess {
   readonly authorities?: string
 }
 
+/** Where registries are reached, and how patiently. */
 export interface OciRegistryConfig {
   /** By the name that images carry, such as `registry.internal:5000`. */
   readonly registries: Readonly<Record<RegistryName, RegistryAccess>>
@@ -193,6 +194,7 @@ const operations = (client: RegistryClientOptions, repository: string) => {
   return { resolve, publish, list, remove, read }
 }
 
+/** {@link Registry} by the OCI distribution protocol. It connects when it is first asked. */
 export const layer = (config: OciRegistryConfig): Layer.Layer<Registry> =>
   Layer.effect(
     Registry,

@@ -44,6 +44,7 @@ export class RegistryUnreachable extends Schema.TaggedError<RegistryUnreachable>
   }
 }
 
+/** The registry's certificate is not signed by an authority that is trusted. */
 export class RegistryCertificateNotTrusted extends Schema.TaggedError<RegistryCertificateNotTrusted>()(
   "RegistryCertificateNotTrusted",
   { endpoint: Schema.String, detail: Schema.String }
@@ -143,6 +144,7 @@ export class MalformedAnswer extends Schema.TaggedError<MalformedAnswer>()("Malf
   }
 }
 
+/** Why a registry did not do what it was asked for, as one of many causes. */
 export const RegistryReason = Schema.Union([
   ImageNotFound,
   InvalidReference,

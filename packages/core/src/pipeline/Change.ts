@@ -15,6 +15,7 @@ import { ServiceCatalog } from "../ServiceCatalog.ts"
 import { NoSuchReceipt } from "./DeployError.ts"
 import { proven } from "./Rollback.ts"
 
+/** A change of a running service that needs no build. */
 export interface ServiceChange {
   /** What of the spec changes. */
   readonly run?: (run: RunSpec) => RunSpec
@@ -129,6 +130,7 @@ export const withVariables =
     })
   }
 
+/** A spec with another number of pods. */
 export const withReplicas =
   (replicas: number) =>
   (run: RunSpec): RunSpec =>

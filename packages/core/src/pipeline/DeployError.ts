@@ -37,6 +37,7 @@ export class NoSuchReceipt extends Schema.TaggedError<NoSuchReceipt>()("NoSuchRe
   }
 }
 
+/** Any error that a step of a deploy can end with. */
 export const DeployError = Schema.Union([
   GitSourceError,
   ImageBuilderError,

@@ -27,6 +27,7 @@ interface Lane {
   waiting: number
 }
 
+/** Deploys in this process: one at a time for a service, the newest cancels the older. */
 export class DeployRunner extends Context.Service<
   DeployRunner,
   {

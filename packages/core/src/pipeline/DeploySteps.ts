@@ -28,6 +28,7 @@ import type * as Steps from "./Steps.ts"
 import { bytes, followBuild, reported, short } from "./StepReport.ts"
 import { countBuild } from "./StepTelemetry.ts"
 
+/** What steps need to know of the region. */
 export interface DeployStepsConfig {
   /** The region's registry, as images name it. */
   readonly registry: RegistryName
@@ -42,6 +43,7 @@ const builderVersion = "dockerfile.v0 1"
 
 type Step<Input, Output> = (input: Input) => Effect.Effect<Output, DeployError>
 
+/** Each step of a deploy as one effect over the region's services: what every interpreter runs. */
 export class DeploySteps extends Context.Service<
   DeploySteps,
   {

@@ -26,6 +26,7 @@ export class PlatformImageTaken extends Schema.TaggedError<PlatformImageTaken>()
   }
 }
 
+/** An image of the platform's own, and the commit that it is made of. */
 export interface PlatformImageRequest {
   readonly image: PlatformImage
   readonly repository: GitRepository

@@ -2,6 +2,7 @@
 import ignore from "ignore"
 import type { TriggerSpec } from "../domain/DeployRequest.ts"
 
+/** What a push brings, as far as it is known. */
 export interface PushedChanges {
   /** Of the newest commit. */
   readonly message: string

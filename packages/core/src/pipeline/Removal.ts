@@ -37,15 +37,18 @@ export const Removed = Schema.Struct({
 })
 export type Removed = typeof Removed.Type
 
+/** A step of a removal begins. */
 export const RemovalStarted = Schema.TaggedStruct("RemovalStarted", {
   step: RemovalStep,
   subject: Schema.String
 })
+/** A step of a removal has ended, and has removed this. */
 export const RemovalFinished = Schema.TaggedStruct("RemovalFinished", {
   step: RemovalStep,
   subject: Schema.String,
   removed: Names
 })
+/** What happens in a removal. */
 export const RemovalEvent = Schema.Union([RemovalStarted, RemovalFinished])
 export type RemovalEvent = typeof RemovalEvent.Type
 

@@ -4,6 +4,7 @@ import * as Metric from "effect/Metric"
 import type { DeployRequest } from "../domain/DeployRequest.ts"
 import type { ImageDigest, ImageRef } from "../domain/Image.ts"
 
+/** How an attempt of a step ended, as metrics say it. */
 export type StepOutcome = "succeeded" | "failed" | "superseded" | "cancelled"
 
 /** Seconds that an attempt of a step took. */
@@ -31,9 +32,11 @@ const vertices = (result: "cached" | "executed") =>
 const buildResults = { reused: builds("reused"), built: builds("built") }
 const vertexResults = { cached: vertices("cached"), completed: vertices("executed") }
 
+/** Counts a build, or one that was not needed. */
 export const countBuild = (reused: boolean): Effect.Effect<void> =>
   Metric.update(buildResults[reused ? "reused" : "built"], 1)
 
+/** Counts an instruction of a build as a hit of the cache or a miss; other states are neither. */
 export const countVertex = (state: "started" | "cached" | "completed" | "failed"): Effect.Effect<void> =>
   state === "cached" || state === "completed" ? Metric.update(vertexResults[state], 1) : Effect.void
 

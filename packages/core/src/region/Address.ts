@@ -2,12 +2,14 @@
 import { BlockList, isIPv4, isIPv6 } from "node:net"
 import * as Schema from "effect/Schema"
 
+/** An IPv4 address. */
 export const Ipv4 = Schema.String.pipe(
   Schema.check(Schema.makeFilter((text: string) => isIPv4(text), { expected: "an IPv4 address" })),
   Schema.brand("Ipv4")
 )
 export type Ipv4 = typeof Ipv4.Type
 
+/** An IPv6 address. */
 export const Ipv6 = Schema.String.pipe(
   Schema.check(Schema.makeFilter((text: string) => isIPv6(text), { expected: "an IPv6 address" })),
   Schema.brand("Ipv6")

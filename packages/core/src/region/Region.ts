@@ -27,6 +27,7 @@ export type NodeName = typeof NodeName.Type
 
 /** Groups of the inventory. In the cluster a pool's name has a hyphen: `build-pool`, `run-pool`. */
 export const pools = ["ctrl", "ops", "build_pool", "run_pool"] as const
+/** What a node is for. */
 export type Pool = (typeof pools)[number]
 
 const Host = Schema.StructWithRest(
@@ -80,6 +81,7 @@ const Variables = Schema.StructWithRest(
   [Schema.Record(Schema.String, Schema.Json)]
 )
 
+/** A machine of the inventory. */
 export interface RegionNode {
   readonly name: NodeName
   readonly pool: Pool
@@ -93,6 +95,7 @@ export interface RegionNode {
   ) => Effect.Effect<A | undefined, YamlFileInvalid>
 }
 
+/** A region's directory, decoded. */
 export interface Region {
   readonly name: RegionName
   readonly domain: PlatformDomain
@@ -110,7 +113,9 @@ export interface Region {
   readonly settings: <A, I>(key: string, schema: Schema.Codec<A, I>) => Effect.Effect<A, YamlFileInvalid>
 }
 
+/** The inventory's hosts, in a region's directory. */
 export const hostsFile = "inventory/hosts.yml"
+/** The variables of all hosts, in a region's directory. */
 export const variablesFile = "inventory/group_vars/all/main.yml"
 
 const root = ["all", "children", "k3s_cluster", "children"]

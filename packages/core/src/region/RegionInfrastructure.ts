@@ -23,6 +23,7 @@ export const RegionArea = Schema.Literals([
 ])
 export type RegionArea = typeof RegionArea.Type
 
+/** Something that differs from what the region's directory says, and the change that ends it. */
 export const RegionChange = Schema.Struct({
   /** Such as `hetzner`. */
   provider: Schema.String,
@@ -54,6 +55,7 @@ export const RegionWaiting = Schema.Struct({
 })
 export type RegionWaiting = typeof RegionWaiting.Type
 
+/** What has to change, what stands in the way, and what waits for something else. */
 export const RegionPlan = Schema.Struct({
   /** In the order in which they are made. */
   changes: Schema.Array(RegionChange),
@@ -62,6 +64,7 @@ export const RegionPlan = Schema.Struct({
 })
 export type RegionPlan = typeof RegionPlan.Type
 
+/** What an apply has made and what it has left. */
 export const RegionApplied = Schema.Struct({
   made: Schema.Array(RegionChange),
   /** Destructive, and not allowed by name. */
@@ -108,6 +111,7 @@ export class RegionDrift extends Schema.TaggedError<RegionDrift>()("RegionDrift"
   }
 }
 
+/** Why a region's infrastructure could not be looked at or changed. */
 export type RegionError = RegionProviderFailed | RegionConflicts
 
 /** Makes a provider's own error the contract's. */
@@ -160,6 +164,7 @@ const merged = (before: RegionFacts, more: RegionFacts): RegionFacts => ({
 
 type Of<A> = Omit<A, "provider">
 
+/** The plan of one vendor's part. */
 export interface PartPlan {
   readonly changes: ReadonlyArray<Of<RegionChange>>
   readonly conflicts: ReadonlyArray<Of<RegionConflict>>
@@ -185,6 +190,7 @@ export interface RegionPart {
   readonly facts: Effect.Effect<RegionFacts, RegionError>
 }
 
+/** A region's ground (network, load balancers, firewalls, DNS), kept as its directory says. */
 export class RegionInfrastructure extends Context.Service<
   RegionInfrastructure,
   {

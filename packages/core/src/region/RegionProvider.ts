@@ -9,8 +9,10 @@ import type { YamlFileInvalid } from "../YamlFile.ts"
 import type { Region } from "./Region.ts"
 import { type RegionArea, type RegionPart, RegionProviderFailed } from "./RegionInfrastructure.ts"
 
+/** Environment variables. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
+/** How a vendor is plugged into a region: what a module exports as `regionProvider`. */
 export class RegionProvider {
   /** Under which the region's variables have its settings, and its changes are shown. */
   readonly name: string

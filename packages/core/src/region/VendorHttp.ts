@@ -13,6 +13,7 @@ export const mayCarrySecrets = (url: string): boolean => {
   )
 }
 
+/** A request to a vendor's API. */
 export interface VendorRequest {
   readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE"
   readonly url: URL
@@ -20,6 +21,7 @@ export interface VendorRequest {
   readonly body?: string
 }
 
+/** A vendor's answer, whatever its status. */
 export interface VendorAnswer {
   readonly status: number
   /** By their names in lower case. */
@@ -39,6 +41,7 @@ export class VendorSilent extends Schema.TaggedError<VendorSilent>()("VendorSile
   }
 }
 
+/** How requests to a vendor are sent, and what must not be repeated of them. */
 export interface VendorHttpOptions {
   readonly dispatcher: Dispatcher
   /** For one request, its answer's body included. */
@@ -114,6 +117,7 @@ export const sendOnce = (
   )
 }
 
+/** How often and how patiently something is tried again. */
 export interface Retries<E> {
   /** Further attempts. */
   readonly times: number
@@ -126,6 +130,7 @@ export interface Retries<E> {
   readonly askedSeconds: (error: E) => number
 }
 
+/** Tries again what fails in a way that may pass, waiting longer each time, and as long as the vendor asks. */
 export const withRetries = <A, E, R>(
   attempt: Effect.Effect<A, E, R>,
   retries: Retries<E>,

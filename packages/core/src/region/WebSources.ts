@@ -9,6 +9,7 @@ import type { IpRange } from "./Address.ts"
 import { failedAt, type RegionFacts, type RegionPart } from "./RegionInfrastructure.ts"
 
 const provider = "inventory"
+/** Who may reach run nodes' web ports, as the firewall role reads it, in a region's directory. */
 export const webSourcesFile = "inventory/group_vars/all/web_sources.yml"
 
 const head = `---

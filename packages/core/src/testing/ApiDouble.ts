@@ -35,12 +35,14 @@ export const everyFault: ReadonlyArray<readonly [string, Fault]> = [
   ["a page that misses an entry", { kind: "shortPage" }]
 ]
 
+/** What the double answers. */
 export interface ApiAnswer {
   readonly status: number
   readonly body: Schema.Json
   readonly headers?: Readonly<Record<string, string>>
 }
 
+/** A request that has arrived. */
 export interface ApiRequest {
   readonly method: string
   readonly url: URL
@@ -51,6 +53,7 @@ export interface ApiRequest {
   readonly body: Schema.Json | undefined
 }
 
+/** A request that has arrived and what became of it. */
 export interface DoubleCall {
   readonly method: string
   readonly path: string
@@ -59,6 +62,7 @@ export interface DoubleCall {
   status: number
 }
 
+/** A server on loopback that stands for a vendor's API, and records what it is asked. */
 export interface ApiDouble {
   readonly baseUrl: string
   readonly calls: ReadonlyArray<DoubleCall>
@@ -79,6 +83,7 @@ export interface ApiDouble {
   readonly reset: () => void
 }
 
+/** What the double stands for. */
 export interface ApiDoubleOptions {
   /** Such as `/client/v4`. */
   readonly basePath: string

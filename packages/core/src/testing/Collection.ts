@@ -1,7 +1,9 @@
 /** Collection: objects of one kind in a vendor's API double: what was written is in lists only after some of them (eventual consistency). */
 import type * as Schema from "effect/Schema"
 
+/** An object's fields, as JSON. */
 export type Fields = { readonly [key: string]: Schema.Json }
+/** An object that the double keeps. */
 export type Stored<Id extends string | number> = Fields & { readonly id: Id }
 
 interface Entry<Id extends string | number> {
@@ -11,6 +13,7 @@ interface Entry<Id extends string | number> {
   staleLists: number
 }
 
+/** Objects of one kind, whose lists may lag behind, as a vendor's do. */
 export interface Collection<Id extends string | number> {
   /** The truth. */
   readonly all: () => ReadonlyArray<Stored<Id>>

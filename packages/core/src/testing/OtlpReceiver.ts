@@ -45,6 +45,7 @@ const Span = Schema.Struct({
   links: Schema.Array(Schema.Unknown),
   droppedLinksCount: none
 })
+/** A span as it was received. */
 export type Span = typeof Span.Type
 
 const number = Schema.Union([Schema.Finite, Schema.String])
@@ -122,6 +123,7 @@ export const textOf = (found: typeof attributes.Type, key: string): string | und
   return Schema.is(Schema.Struct({ stringValue: Schema.String }))(value) ? value.stringValue : undefined
 }
 
+/** A collector that keeps what it is sent, and says what of it breaks the protocol. */
 export class OtlpReceiver {
   /** All bodies as they came. */
   raw = ""

@@ -36,6 +36,7 @@ export const BaseImagesProgress = Schema.TaggedStruct("BaseImagesProgress", {
 })
 export type BaseImagesProgress = typeof BaseImagesProgress.Type
 
+/** Into which registry, and from which cache. */
 export interface SeedOptions {
   /** Such as `http://127.0.0.1:5000`. */
   readonly registryEndpoint: string
@@ -44,6 +45,7 @@ export interface SeedOptions {
   readonly onProgress?: (progress: BaseImagesProgress) => Effect.Effect<void>
 }
 
+/** What was made and pushed, and what was there. */
 export interface SeedReport {
   readonly layersMade: ReadonlyArray<string>
   /** `node:24-alpine` and so on: were absent, or others. */

@@ -12,6 +12,7 @@ import { type Answer, ok, refused, shortened } from "./Routes.ts"
 import * as Routes from "./Routes.ts"
 import type * as Rules from "./Rules.ts"
 
+/** What the double knows, and how it answers lists. */
 export interface DoubleOptions {
   readonly token: string
   readonly zone?: string
@@ -23,6 +24,7 @@ export interface DoubleOptions {
   readonly rateLimit?: { readonly requests: number; readonly windowSeconds: number }
 }
 
+/** A server on loopback that stands for Cloudflare's API. */
 export type CloudflareDouble = ApiDouble & Rules.World
 
 /** A double for as long as the scope. */

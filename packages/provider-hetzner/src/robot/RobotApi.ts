@@ -14,6 +14,7 @@ import { reasonOf } from "./RobotFailure.ts"
 
 const Status = Schema.Literals(["ready", "in process", "failed"])
 
+/** A dedicated server of the account. */
 export const RobotServer = Schema.Struct({
   server_number: Schema.Int,
   server_name: Schema.NullOr(Schema.String),
@@ -23,6 +24,7 @@ export const RobotServer = Schema.Struct({
 })
 export type RobotServer = typeof RobotServer.Type
 
+/** A vSwitch in the account's list. */
 export const VSwitchEntry = Schema.Struct({
   id: Schema.Int,
   name: Schema.String,
@@ -31,6 +33,7 @@ export const VSwitchEntry = Schema.Struct({
 })
 export type VSwitchEntry = typeof VSwitchEntry.Type
 
+/** A vSwitch, and the servers that it joins. */
 export const VSwitch = Schema.Struct({
   ...VSwitchEntry.fields,
   server: Schema.Array(Schema.Struct({ server_number: Schema.Int, status: Status }))
@@ -52,6 +55,7 @@ export const RobotRule = Schema.Struct({
 })
 export type RobotRule = typeof RobotRule.Type
 
+/** The firewall at a server's switch port. */
 export const RobotFirewall = Schema.Struct({
   server_number: Schema.Int,
   status: Schema.Literals(["active", "disabled", "in process"]),
@@ -71,6 +75,7 @@ export interface FirewallRules {
   readonly output: ReadonlyArray<RobotRule>
 }
 
+/** The login, and how patiently Robot is asked. */
 export interface RobotApiOptions {
   /** Of the web service, not of the account. */
   readonly user: Redacted.Redacted
@@ -85,6 +90,7 @@ export interface RobotApiOptions {
   readonly backoffSeconds?: number
 }
 
+/** The part of Robot's web service that a region needs. */
 export class RobotApi extends Context.Service<
   RobotApi,
   {
@@ -107,6 +113,7 @@ export class RobotApi extends Context.Service<
   }
 >()("mcpdeploy/provider-hetzner/RobotApi") {}
 
+/** Where Hetzner's web service is. */
 export const robotBaseUrl = "https://robot-ws.your-server.de"
 
 /** As much as an interval of one hour must not make it wait. */
@@ -129,6 +136,7 @@ const ruleFields = (list: "input" | "output", rules: ReadonlyArray<RobotRule>) =
 const mayRepeat = (method: RobotCall["method"], reason: HetznerReason): boolean =>
   method === "GET" ? reason.retryable : wasNotDone(reason)
 
+/** {@link RobotApi} over HTTP. */
 export const layer = (options: RobotApiOptions): Layer.Layer<RobotApi, HetznerReason> =>
   Layer.effect(
     RobotApi,

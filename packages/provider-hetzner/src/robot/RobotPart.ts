@@ -26,6 +26,7 @@ import {
 const provider = "hetzner-robot"
 const failed = failedAt(provider)
 
+/** How long changes are waited for that Robot carries out by itself. */
 export interface SettleOptions {
   /** Between two looks at what Robot carries out. */
   readonly pollSeconds: number

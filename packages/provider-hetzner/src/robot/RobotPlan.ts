@@ -13,6 +13,7 @@ export const maxRules = 10
  */
 const answerPorts = "1024-65535"
 
+/** A dedicated server as the region wants it. */
 export interface DesiredDedicated {
   readonly name: string
   readonly number: number
@@ -20,6 +21,7 @@ export interface DesiredDedicated {
   readonly rules: FirewallRules
 }
 
+/** What a region wants of Robot. */
 export interface DesiredRobot {
   readonly vswitch: {
     readonly name: string
@@ -64,6 +66,7 @@ export const rulesOf = (region: Region, isRun: boolean): FirewallRules => {
   }
 }
 
+/** What a region wants of Robot, by its directory. */
 export const desiredRobot = Effect.fn("Robot.desired")(function* (region: Region) {
   const { network } = yield* region.settings("hetzner", HetznerSettings)
   const servers = yield* Effect.forEach(region.nodes, (node) =>
@@ -86,6 +89,7 @@ export const desiredRobot = Effect.fn("Robot.desired")(function* (region: Region
   } satisfies DesiredRobot
 })
 
+/** What is there at Robot. */
 export interface ActualRobot {
   readonly servers: ReadonlyArray<RobotServer>
   /** Those of the wanted VLAN, oldest first. */
@@ -94,6 +98,7 @@ export interface ActualRobot {
   readonly firewalls: ReadonlyMap<number, RobotFirewall>
 }
 
+/** The one call that makes a change. */
 export type RobotOperation =
   | { readonly kind: "createVSwitch"; readonly name: string; readonly vlan: number }
   | { readonly kind: "cancelVSwitch"; readonly id: number }
@@ -101,11 +106,13 @@ export type RobotOperation =
   | { readonly kind: "removeServers"; readonly id: number; readonly numbers: ReadonlyArray<number> }
   | { readonly kind: "setFirewall"; readonly server: number; readonly rules: FirewallRules }
 
+/** A change and the call that makes it. */
 export interface RobotChange extends Omit<RegionChange, "provider"> {
   /** Undefined: it needs what another change of the same plan makes first. */
   readonly operation: RobotOperation | undefined
 }
 
+/** What has to change, and what stands in the way. */
 export interface RobotPlan {
   readonly changes: ReadonlyArray<RobotChange>
   readonly conflicts: PartPlan["conflicts"]
@@ -265,6 +272,7 @@ const planVSwitch = (
   )
 }
 
+/** The difference between what is wanted and what is there. */
 export const planRobot = (desired: DesiredRobot, actual: ActualRobot): RobotPlan => {
   const changes: Array<RobotChange> = []
   const conflicts: Array<PartPlan["conflicts"][number]> = []

@@ -11,6 +11,7 @@ import type * as Scope from "effect/Scope"
 import { requests } from "./Requests.ts"
 import { created, perform, type Refusal, type World } from "./Rules.ts"
 
+/** What the double knows, and how it answers lists. */
 export interface DoubleOptions {
   readonly token: string
   /** The largest page that is given; 50 when absent. */
@@ -25,6 +26,7 @@ export interface DoubleOptions {
   readonly addressOf?: (name: string) => string
 }
 
+/** A server on loopback that stands for Hetzner Cloud's API. */
 export interface HetznerDouble extends ApiDouble, World {
   /** Why the next action that is begun fails. */
   failAction: { readonly code: string; readonly message: string } | undefined

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 
+/** The account that the double stands for. */
 export interface RobotDoubleOptions {
   readonly user: string
   readonly password: string
@@ -37,6 +38,7 @@ interface Firewall {
   readonly output: ReadonlyArray<Rule>
 }
 
+/** A server on loopback that stands for Robot's web service. */
 export interface RobotDouble extends ApiDouble {
   readonly vswitches: Array<VSwitch>
   readonly firewalls: Map<number, Firewall>

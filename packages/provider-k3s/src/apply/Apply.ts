@@ -39,6 +39,7 @@ export interface Change {
   readonly after: LiveObject
 }
 
+/** As whom objects are written, and how carefully. */
 export interface ApplyOptions {
   /** Who writes, for a service's objects. A project's shared ones have none. */
   readonly fence?: Fence

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
+/** What was found where something was looked at. */
 export const Finding = Schema.Struct({
   /** What was looked at. */
   check: Schema.String,
@@ -20,13 +21,16 @@ export type Check = Effect.Effect<ReadonlyArray<Finding>>
 /** How long one check may take. */
 const deadline = "10 seconds"
 
+/** Nothing is wrong there. */
 export const ok = (check: string, detail: string): Finding => ({ check, state: "ok", detail })
+/** Something is wrong that does not stop deploys yet. */
 export const warning = (check: string, detail: string, advice: string): Finding => ({
   check,
   state: "warning",
   detail,
   advice
 })
+/** Something is wrong that stops deploys. */
 export const failed = (check: string, detail: string, advice: string): Finding => ({
   check,
   state: "failed",
@@ -52,6 +56,7 @@ export const checked =
 /** At most this many names in one line. */
 const shownNames = 5
 
+/** Names for a line of text: the first few, and how many more. */
 export const named = (names: ReadonlyArray<string>): string =>
   names.length <= shownNames
     ? names.join(", ")

@@ -5,6 +5,7 @@ const HostPort = Schema.String.pipe(
   Schema.check(Schema.isPattern(/^[^:\s]+:[0-9]{1,5}$/, { expected: "an address and a port: 127.0.0.1:443" }))
 )
 
+/** What a region says about custom domains. */
 export const DomainsConfig = Schema.Struct({
   /** The ClusterIssuer that certificates come from. Default: `letsencrypt-prod`. */
   issuer: Schema.optionalKey(Schema.String),
@@ -41,6 +42,7 @@ interface DomainRegion extends Pick<DomainSettings, "ingressClass" | "platformDo
   readonly domains?: DomainsConfig
 }
 
+/** A region's settings of custom domains, with what it leaves open filled in. */
 export const domainSettings = ({ domains, ingressClass, platformDomain }: DomainRegion): DomainSettings => {
   const addresses = domains?.loadBalancerAddresses ?? []
   const [first] = addresses

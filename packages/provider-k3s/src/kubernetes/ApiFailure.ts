@@ -13,6 +13,7 @@ import { QuotaExceeded } from "@mcpdeploy/core/domain/RolloutCause"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 
+/** The object does not exist. */
 export class NotFound extends Schema.TaggedError<NotFound>()("NotFound", { object: Schema.String }) {
   override get message(): string {
     return `${this.object} does not exist`
@@ -26,6 +27,7 @@ export class Conflict extends Schema.TaggedError<Conflict>()("Conflict", { objec
   }
 }
 
+/** An object of that name exists. */
 export class AlreadyExists extends Schema.TaggedError<AlreadyExists>()("AlreadyExists", {
   object: Schema.String
 }) {
@@ -41,6 +43,7 @@ export class Expired extends Schema.TaggedError<Expired>()("Expired", { object: 
   }
 }
 
+/** Why the API server did not do what it was asked for. */
 export type ApiFailure =
   | NotFound
   | Conflict

@@ -1,6 +1,7 @@
 /** The kinds of objects that are used, and where the API server has them. */
 import type { Manifest } from "../manifests/Manifest.ts"
 
+/** A kind of object, as the API's paths name it. */
 export interface Kind {
   readonly kind: string
   readonly apiVersion: string
@@ -15,6 +16,7 @@ const kind = (kind: string, apiVersion: string, plural: string, namespaced = tru
   namespaced
 })
 
+/** The kinds that are read or written here. */
 export const kinds = {
   Namespace: kind("Namespace", "v1", "namespaces", false),
   ConfigMap: kind("ConfigMap", "v1", "configmaps"),
@@ -62,6 +64,7 @@ export const refOf = (manifest: Manifest): ObjectRef => {
 export const nameOf = ({ kind, name }: ObjectRef): string =>
   name === "" ? kind.plural : `${kind.kind} ${name}`
 
+/** The path of an object, or of all of a kind where it has no name. */
 export const pathOf = ({ kind, name, namespace }: ObjectRef): string =>
   [
     kind.apiVersion.includes("/") ? "/apis" : "/api",

@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Yaml from "effect/encoding/Yaml"
 
+/** Where the API server is, and who asks. */
 export interface ClusterAccess {
   /** Without a "/" at its end. */
   readonly server: string

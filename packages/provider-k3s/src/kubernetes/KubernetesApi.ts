@@ -31,6 +31,7 @@ interface Request {
   readonly contentType?: string
 }
 
+/** How a write is meant. */
 export interface WriteOptions {
   /** Take fields over that another manager has set; otherwise that is a Conflict. true when absent. */
   readonly force?: boolean
@@ -44,6 +45,7 @@ export interface Precondition {
   readonly resourceVersion?: string
 }
 
+/** Requests to one API server, as one account. */
 export interface KubernetesApi {
   readonly get: (ref: ObjectRef) => Effect.Effect<LiveObject, ApiFailure>
   readonly list: (
@@ -101,6 +103,7 @@ const unreachable = (cause: unknown) =>
 const isUnreachable = (failure: ApiFailure): failure is ClusterUnreachable =>
   failure._tag === "ClusterUnreachable"
 
+/** Requests to an API server; its connections are closed with the scope. */
 export const make = Effect.fnUntraced(function* (
   access: ClusterAccess
 ): Effect.fn.Return<KubernetesApi, never, Scope.Scope> {

@@ -32,6 +32,7 @@ const Metadata = Schema.StructWithRest(
   [Schema.JsonObject]
 )
 
+/** An object as the API server has it. */
 export const LiveObject = Schema.StructWithRest(Schema.Struct({ metadata: Metadata }), [Schema.JsonObject])
 export type LiveObject = typeof LiveObject.Type
 
@@ -41,14 +42,17 @@ export const LiveList = Schema.Struct({
   items: Schema.Array(LiveObject)
 })
 
+/** A label's value. */
 export const labelOf = (live: LiveObject, name: string): string | undefined => live.metadata.labels?.[name]
 
+/** An annotation's value. */
 export const annotationOf = (live: LiveObject, name: string): string | undefined =>
   live.metadata.annotations?.[name]
 
 /** The fencing token with which the object was written; 0 before the first. */
 export const fenceOf = (live: LiveObject): number => Number(annotationOf(live, annotations.fence) ?? 0)
 
+/** Whether this project made the object. */
 export const isManaged = (live: LiveObject): boolean => labelOf(live, labels.managedBy) === "mcpdeploy"
 
 /** Whether deleting the object `uid` deletes this one. */

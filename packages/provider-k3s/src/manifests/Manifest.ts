@@ -3,6 +3,7 @@ import { createHash } from "node:crypto"
 import { labelsOf, type Owner, type ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import type * as Schema from "effect/Schema"
 
+/** An object's metadata, as it is written. */
 export interface ManifestMetadata {
   readonly [key: string]: Schema.Json
   readonly name: string
@@ -19,6 +20,7 @@ export interface Manifest {
 /** The field manager of everything that is written here. */
 export const fieldManager = "mcpdeploy"
 
+/** The labels of what is written. */
 export const labels = {
   managedBy: "app.kubernetes.io/managed-by",
   name: "app.kubernetes.io/name",
@@ -29,6 +31,7 @@ export const labels = {
   revision: "mcpdeploy.dev/revision"
 } as const
 
+/** The annotations of what is written. */
 export const annotations = {
   /** The deploy's generation, for people and for `status`. */
   generation: "mcpdeploy.dev/generation",
@@ -74,6 +77,7 @@ export interface Fence {
   readonly record: OwnerReference
 }
 
+/** The beginning of the content's SHA-256, in hexadecimal digits. */
 export const shortHash = (content: Schema.Json, length: number): string =>
   createHash("sha256").update(JSON.stringify(content)).digest("hex").slice(0, length)
 

@@ -41,6 +41,7 @@ export const ReconcileReport = Schema.Struct({
 })
 export type ReconcileReport = typeof ReconcileReport.Type
 
+/** Whose services, and how gently hosts are asked. */
 export interface ReconcilerConfig {
   /** Questions to one host are at least this far apart; 200 when absent. */
   readonly spacingMs?: number
@@ -93,6 +94,7 @@ const grouped = (requests: ReadonlyArray<DeployRequest>): ReadonlyArray<Group> =
   return [...groups.values()]
 }
 
+/** Finds what no push brought, and what is to end by itself. */
 export class Reconciler extends Context.Service<
   Reconciler,
   {

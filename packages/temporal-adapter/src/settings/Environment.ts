@@ -13,6 +13,7 @@ export class SettingsInvalid extends Schema.TaggedError<SettingsInvalid>()("Sett
   }
 }
 
+/** Environment variables. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Reads variables, and keeps every problem for the end. `variables` says of each what to set it to. */

@@ -80,6 +80,7 @@ export interface ConnectionSettings {
   }
 }
 
+/** How Temporal is reached, as its SDKs take it. */
 export const connectionSettings = (settings: TemporalSettings): ConnectionSettings => {
   const { address, apiKey, authority, clientCertificate } = settings
   return {

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type { Reader } from "./Environment.ts"
 
+/** The variables of the connection, and what each is. */
 export const temporalVariables = {
   TEMPORAL_ADDRESS: "host:port of Temporal's frontend, such as localhost:7233 or ns.acct.tmprl.cloud:7233",
   TEMPORAL_NAMESPACE: "the Temporal namespace, such as default or ns.acct",
@@ -16,8 +17,10 @@ export const temporalVariables = {
   TEMPORAL_TLS_CA: "path of the authority (PEM) that signed the server's certificate",
   MCPDEPLOY_PAYLOAD_KEYS: "keys of the payload encryption, as id:base64,id:base64; the first one encrypts"
 } as const
+/** The name of a variable of the connection. */
 export type TemporalVariable = keyof typeof temporalVariables
 
+/** Which Temporal, as whom, and how payloads are encrypted. */
 export interface TemporalSettings {
   readonly address: string
   readonly namespace: string
@@ -57,6 +60,7 @@ const checkCertificate = (reader: Reader<TemporalVariable>, certificate: string,
   }
 }
 
+/** The connection's settings; what is wrong is kept by the reader, so that all of it is told at once. */
 export const readTemporalSettings = Effect.fn("readTemporalSettings")(function* (
   reader: Reader<TemporalVariable>
 ) {

@@ -57,6 +57,7 @@ const freePort = Effect.callback<number, DevServerFailed>((resume) => {
   })
 })
 
+/** How a dev server is started. */
 export interface DevServerOptions {
   /** A free one when absent; a restarted server keeps its address by it. */
   readonly port?: number
@@ -66,6 +67,7 @@ export interface DevServerOptions {
   readonly settings?: ReadonlyArray<string>
 }
 
+/** Temporal's dev server, for a test's time. */
 export class DevServer extends Context.Service<
   DevServer,
   {

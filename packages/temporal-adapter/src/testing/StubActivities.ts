@@ -22,6 +22,7 @@ const image = ({ owner, service }: ServiceTarget, commit: string) => ({
 
 const digest = `sha256:${"0".repeat(64)}`
 
+/** A receipt of the request at that commit. */
 export const stubReceipt = (request: DeployRequest, commit: string): Receipt => ({
   commit,
   image: image(request, commit),
@@ -36,6 +37,7 @@ export const stubReceipt = (request: DeployRequest, commit: string): Receipt => 
   deployedAt: "2026-01-01T00:00:00.000Z"
 })
 
+/** Activities that succeed at once and touch nothing; `overrides` replaces some. */
 export const stubActivities = (overrides: Partial<Activities> = {}): Activities => ({
   clone: async ({ request }) => ({ commit: request.source.ref }),
   build: async ({ commit, request }) => ({

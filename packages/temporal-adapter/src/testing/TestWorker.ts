@@ -45,6 +45,7 @@ export const bundleWorkflows = (path: string = workflowsPath, keys?: TestWorkerO
   )
 }
 
+/** What a test's worker runs. */
 export interface TestWorkerOptions {
   readonly activities: Activities
   readonly keys?: readonly [PayloadKey, ...ReadonlyArray<PayloadKey>]

@@ -44,6 +44,7 @@ export class WorkerFailed extends Schema.TaggedError<WorkerFailed>()("WorkerFail
 const failed = (error: unknown) =>
   new WorkerFailed({ detail: error instanceof Error ? error.message : String(error) })
 
+/** What a worker's activities need of its region. */
 export type WorkerServices = ActivityServices | BuildSlots | Reconciler
 
 /** A running step hears of its cancellation by its heartbeat, which is sent no more rarely than this. */
@@ -52,6 +53,7 @@ const heartbeatThrottle = "1 second"
 const shutdownGrace = "1 second"
 const measureEvery = "15 seconds"
 
+/** A client on the worker's connection, with the same codec. */
 export const clientOf = (connection: NativeConnection, { temporal }: Settings): Client =>
   new Client({
     connection,

@@ -15,6 +15,7 @@ export class PortUnusable extends Schema.TaggedError<PortUnusable>()("PortUnusab
   }
 }
 
+/** What the process says of itself. */
 export interface Health {
   /** The process is worth keeping. */
   readonly healthy: () => boolean

@@ -34,6 +34,7 @@ const freePort = Effect.callback<number, PortUnusable>((resume) => {
   })
 })
 
+/** Temporal's SDK in this process, and its metrics. */
 export interface SdkRuntime {
   readonly runtime: Runtime
   /** The SDK's and our metrics in Prometheus' text format. */

@@ -28,6 +28,7 @@ const variables = {
   MCPDEPLOY_ACTIVITY_SLOTS: "activities at once, builds that wait for a slot included, 1 to 10000"
 } as const
 type Variable = keyof typeof variables
+/** deployer-worker's environment, decoded. */
 export interface Settings {
   readonly temporal: TemporalSettings
   readonly region: RegionFile
@@ -54,6 +55,7 @@ const usersOf = (reader: Reader<Variable>): Settings["reconcileUsers"] => {
     : reader.wrong("MCPDEPLOY_RECONCILE_USERS", "is not right")
 }
 
+/** deployer-worker's settings, or all that is wrong with its environment at once. */
 export const readSettings = Effect.fn("readSettings")(function* (environment: Environment) {
   const reader = new Reader(environment, variables)
   const temporal = yield* readTemporalSettings(reader)

@@ -14,6 +14,7 @@ const call = <A>(run: () => Promise<A>) =>
 /** How long a workflow may take to answer a query. */
 const queryDeadlineMs = 10_000
 
+/** Pushes that the reconciler submits, to the services' workflows. */
 export const layer = (client: Client, taskQueue: string): Layer.Layer<PushQueue> =>
   Layer.sync(PushQueue, () => {
     const deploys = new DeployClient(client, { taskQueue })

@@ -23,6 +23,7 @@ const isPush = (push: Push | undefined): push is Push =>
 
 const cancelled: Verdict = { _tag: "Failed", failure: transportFailure("Cancelled", "it was cancelled") }
 
+/** What a service's workflow remembers of its pushes: which were taken, what became of them, which is next. */
 export class Ledger {
   #records: Array<PushRecord>
   #waiting: DeployPush | undefined
