@@ -10,14 +10,18 @@ import { ServiceTarget } from "./domain/Identity.ts"
 import type { Receipt } from "./domain/Receipt.ts"
 import { CommitSha } from "./domain/Source.ts"
 
-/** A pod as a person asks for it. `trouble` is the cause why it is not ready, where there is one. */
+/**
+ * A pod as a person asks for it. `trouble` is the cause why it is not ready, where there is one; `lastEnd` why a pod that is
+ * ready was started again.
+ */
 export const PodStatus = Schema.Struct({
   name: Schema.String,
   ready: Schema.Boolean,
   phase: Schema.String,
   restarts: Schema.Int,
   digest: Schema.optionalKey(ImageDigest),
-  trouble: Schema.optionalKey(Schema.String)
+  trouble: Schema.optionalKey(Schema.String),
+  lastEnd: Schema.optionalKey(Schema.String)
 })
 export type PodStatus = typeof PodStatus.Type
 

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import { ImageDigest } from "@mcpdeploy/core/domain/Image"
-import type { Pod } from "../src/workload/PodState.ts"
+import type { Pod, Terminated } from "../src/workload/PodState.ts"
 import { digestOf, troubleOf } from "../src/workload/PodState.ts"
 import { type Deployment, judge, otherPort, type RolloutState } from "../src/workload/RolloutState.ts"
+import { remember } from "../src/workload/Seen.ts"
 
 const revision = "r2"
 const digest = ImageDigest.make(`sha256:${"a".repeat(64)}`)
@@ -45,7 +46,7 @@ const state = (over: Partial<RolloutState>): RolloutState => ({
   deployments: [deployment()],
   pods: [],
   events: [],
-  failedPulls: new Map(),
+  seen: new Map(),
   ...over
 })
 const verdict = (over: Partial<RolloutState>) => judge(state(over), { revision, port: 8080 })
@@ -87,28 +88,117 @@ describe("a rollout", () => {
     assert.strictEqual(verdict({ deployments: [deployment({}, "r3")] })._tag, "Replaced")
   })
 
-  it("does not give up at the first crash, but at the third", () => {
-    const crashed = (restartCount: number) =>
-      causeOf({
-        pods: [
-          pod({
-            restartCount,
-            state: { waiting: { reason: "CrashLoopBackOff" } },
-            lastState: { terminated: { exitCode: 3, reason: "Error" } }
-          })
-        ]
-      })
+  /** A pod whose container was started `restartCount + 1` times and is down again. */
+  const down = (restartCount: number, terminated: Terminated) =>
+    pod({
+      restartCount,
+      state: { waiting: { reason: "CrashLoopBackOff" } },
+      lastState: { terminated }
+    })
+  const ended = (message: string, exitCode = 3, containerID = message): Terminated => ({
+    exitCode,
+    reason: "Error",
+    message,
+    containerID
+  })
+  /** The trouble after these ends, one after the other. */
+  const after = (...ends: ReadonlyArray<Terminated>) => {
+    let seen: RolloutState["seen"] = new Map()
+    let last = pod({})
+    for (const [index, end] of ends.entries()) {
+      last = down(index, end)
+      seen = remember(seen, [last])
+    }
+    return causeOf({ pods: [last], seen })
+  }
+
+  it("does not give up at the first crash, but at the third end, with the lines that stand in it", () => {
+    const waits = ended("connect ECONNREFUSED 10.0.0.1:5432")
+    const crashed = (restartCount: number) => causeOf({ pods: [down(restartCount, waits)] })
     assert.isFalse(crashed(1)?.isCertain)
     assert.isTrue(crashed(2)?.isCertain)
     assert.strictEqual(crashed(2)?.cause._tag, "AppCrashed")
-    assert.strictEqual(crashed(2)?.log, "previous")
+    assert.include(crashed(2)?.cause.message, "ECONNREFUSED")
+  })
+
+  it("does not give up while the third run goes on: it may be the one that succeeds", () => {
+    const lastState = { terminated: ended("x") }
+    const running = causeOf({ pods: [pod({ restartCount: 2, state: { running: {} }, lastState })] })
+    assert.strictEqual(running?.cause._tag, "AppCrashed")
+    assert.isFalse(running?.isCertain)
+  })
+
+  it("gives up at the second crash that is like the first, but not for an app that says it waits", () => {
+    const cases: ReadonlyArray<readonly [string, Terminated, Terminated, boolean]> = [
+      [
+        "the same words",
+        ended("Error: GREETING is not set\n at 1", 1),
+        ended("Error: GREETING is not set\n at 1", 1, "b"),
+        true
+      ],
+      [
+        "the same words at another time",
+        ended("2026-01-01T10:00:00Z [17] bad config"),
+        ended("2026-01-01T10:00:02Z [23] bad config"),
+        true
+      ],
+      ["success, twice", ended("", 0, "a"), ended("", 0, "b"), true],
+      ["another exit code", ended("bad config", 1), ended("bad config", 2, "b"), false],
+      ["other words", ended("step one failed"), ended("step two failed"), false],
+      ["no words", ended("", 1, "a"), ended("", 1, "b"), false],
+      [
+        "a database that is not there",
+        ended("connect ECONNREFUSED 10.0.0.1:5432"),
+        ended("connect ECONNREFUSED 10.0.0.1:5432", 3, "b"),
+        false
+      ],
+      [
+        "a name that is not known",
+        ended("getaddrinfo ENOTFOUND db"),
+        ended("getaddrinfo ENOTFOUND db", 3, "b"),
+        false
+      ],
+      [
+        "a server that starts",
+        ended("FATAL: the database system is starting up"),
+        ended("FATAL: the database system is starting up", 3, "b"),
+        false
+      ]
+    ]
+    for (const [name, one, other, isCertain] of cases)
+      assert.strictEqual(after(one, other)?.isCertain, isCertain, name)
+    const [one, other] = [ended("bad config", 1, "a"), ended("bad config", 1, "b")]
+    assert.isFalse(after(one)?.isCertain, "the first")
+    // The same end, seen twice, is one.
+    assert.isFalse(after(one, one)?.isCertain)
+    // kubelet shows both ends at once before it shows that it waits.
+    const both = pod({ restartCount: 1, state: { terminated: other }, lastState: { terminated: one } })
+    assert.isTrue(causeOf({ pods: [both], seen: remember(new Map(), [both]) })?.isCertain)
+  })
+
+  it("has no trouble with a pod that is taken away, and tells that the cluster ended one", () => {
+    const killed = pod({ state: { terminated: { exitCode: 143, reason: "Error" } } })
+    const ending = { ...killed, metadata: { ...killed.metadata, deletionTimestamp: "2026-01-01T00:00:00Z" } }
+    assert.isUndefined(troubleOf(ending))
+    const evicted = troubleOf(pod({}, { phase: "Failed", reason: "Evicted", message: "low on memory" }))
+    assert.strictEqual(evicted?.cause._tag, "PodEvicted")
+    assert.include(evicted?.cause.message, "Evicted: low on memory")
+    assert.isFalse(evicted?.isCertain)
+  })
+
+  it("says which signal ended an app, and that it is sent one from outside", () => {
+    const message = (exitCode: number) => causeOf({ pods: [down(0, ended("", exitCode))] })?.cause.message
+    assert.include(message(143), "ended by SIGTERM")
+    assert.include(message(139), "crashes by SIGSEGV")
+    assert.include(message(1), "crashes with exit code 1")
+    assert.include(message(255), "crashes with exit code 255")
   })
 
   it("gives up at once for an image that is not there, and not for a hiccup of the registry", () => {
     const pull = (message: string, attempts = 1) =>
       causeOf({
         pods: [pod({ state: { waiting: { reason: "ErrImagePull", message } } })],
-        failedPulls: new Map([["uid-r2", attempts]])
+        seen: new Map([["uid-r2", { failedPulls: attempts, isPullFailing: true, ends: [] }]])
       })
     assert.isTrue(pull("rpc error: code = NotFound desc = failed to resolve: not found")?.isCertain)
     assert.isTrue(pull("pull access denied")?.isCertain)
@@ -188,6 +278,7 @@ describe("a rollout", () => {
         })
       ]
     })
+    assert.include(killed?.cause.message, "the kubelet has ended it 3 times")
     for (const trouble of [running, killed]) {
       assert.strictEqual(trouble?.cause._tag, "AppNotReady")
       assert.include(trouble?.cause.message, "nothing listens on port 8080")
@@ -199,6 +290,7 @@ describe("a rollout", () => {
     const trouble = troubleOf(
       pod({
         restartCount: 1,
+        state: { waiting: { reason: "CrashLoopBackOff" } },
         lastState: { terminated: { exitCode: 128, reason: "StartError", message: "no such file" } }
       })
     )

@@ -26,8 +26,8 @@ const statusText = ({ commit, digest, pods, readyReplicas, replicas, target, url
     `  commit ${commit}`,
     `  image  ${digest}`,
     ...pods.map(
-      ({ name, phase, ready, restarts, trouble }) =>
-        `  pod    ${name} ${ready ? "ready" : phase}${restarts === 0 ? "" : `, ${restarts} restarts`}${trouble === undefined ? "" : `: ${trouble}`}`
+      ({ lastEnd, name, phase, ready, restarts, trouble = lastEnd }) =>
+        `  pod    ${name} ${ready ? "ready" : phase}${restarts === 0 ? "" : `, restarted ${restarts === 1 ? "once" : `${restarts} times`}`}${trouble === undefined ? "" : `: ${trouble}`}`
     )
   ].join("\n")
 

@@ -9,6 +9,34 @@ const lastLines = (lines: ReadonlyArray<string>): string =>
     ? "; it wrote nothing"
     : `; its last lines:\n${lines.map((line) => `  ${line}`).join("\n")}`
 
+const times = (count: number): string => (count === 1 ? "once" : `${count} times`)
+
+/** The signals that end an app, by number (signal(7)). */
+const signals: Readonly<Record<number, string>> = {
+  2: "SIGINT",
+  4: "SIGILL",
+  6: "SIGABRT",
+  7: "SIGBUS",
+  8: "SIGFPE",
+  9: "SIGKILL",
+  11: "SIGSEGV",
+  13: "SIGPIPE",
+  15: "SIGTERM"
+}
+
+/** Signals that come from outside an app as a rule. */
+const isSentBySomeone = (signal: string): boolean => ["SIGINT", "SIGKILL", "SIGTERM"].includes(signal)
+
+/** What an exit code says: of itself the app ends with a code, or by a fault; SIGTERM and SIGKILL someone has sent it. */
+export const howItEnds = (exitCode: number): string => {
+  if (exitCode === 0) return "ends at once with exit code 0, but a service must go on running"
+  const signal = exitCode > 128 ? signals[exitCode - 128] : undefined
+  if (signal === undefined) return `crashes with exit code ${exitCode}`
+  return isSentBySomeone(signal)
+    ? `is ended by ${signal} (exit code ${exitCode}), which an app is sent from outside as a rule`
+    : `crashes by ${signal} (exit code ${exitCode})`
+}
+
 /** The node cannot get the image. `detail` is the container runtime's message. */
 export class ImagePullFailed extends Schema.TaggedError<ImagePullFailed>()("ImagePullFailed", {
   pod: Schema.String,
@@ -31,11 +59,7 @@ export class AppCrashed extends Schema.TaggedError<AppCrashed>()("AppCrashed", {
 }) {
   readonly retryable = false
   override get message(): string {
-    const how =
-      this.exitCode === 0
-        ? "ends at once with exit code 0, but a service must go on running"
-        : `crashes with exit code ${this.exitCode}`
-    return `the app ${how} (started ${this.restarts + 1} times)${lastLines(this.lines)}`
+    return `the app ${howItEnds(this.exitCode)} (started ${times(this.restarts + 1)})${lastLines(this.lines)}`
   }
 }
 
@@ -59,6 +83,17 @@ export class Unschedulable extends Schema.TaggedError<Unschedulable>()("Unschedu
   readonly retryable = false
   override get message(): string {
     return `no node can take the app: ${this.detail}`
+  }
+}
+
+/** The cluster has ended the pod as a whole, such as for the node's memory. `detail` is its reason. Another pod takes its place. */
+export class PodEvicted extends Schema.TaggedError<PodEvicted>()("PodEvicted", {
+  pod: Schema.String,
+  detail: Schema.String
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return `the cluster has ended the pod: ${this.detail}`
   }
 }
 
@@ -100,6 +135,8 @@ export class AppNotReady extends Schema.TaggedError<AppNotReady>()("AppNotReady"
   detail: Schema.String,
   /** A port that the app's own output says it listens on, where that is another. */
   otherPort: Schema.optionalKey(Schema.Int),
+  /** How often the kubelet has ended the app for it; absent where it has not. */
+  killed: Schema.optionalKey(Schema.Int),
   lines: Schema.Array(Schema.String)
 }) {
   readonly retryable = false
@@ -114,7 +151,9 @@ export class AppNotReady extends Schema.TaggedError<AppNotReady>()("AppNotReady"
           ? ": the app must listen on the port in the environment variable PORT, or run.port must be the app's"
           : ""
         : `: it says it listens on ${this.otherPort}, so set run.port to ${this.otherPort} or let it listen on PORT`
-    return `the app runs, but ${cause}${hint} (${this.detail})${lastLines(this.lines)}`
+    const killed =
+      this.killed === undefined ? "" : `; the kubelet has ended it ${times(this.killed)} for that`
+    return `the app runs, but ${cause}${hint} (${this.detail})${killed}${lastLines(this.lines)}`
   }
 }
 
@@ -135,6 +174,7 @@ export const RolloutCause = Schema.Union([
   AppCrashed,
   OutOfMemory,
   Unschedulable,
+  PodEvicted,
   QuotaExceeded,
   PodsRefused,
   ContainerNotStarted,

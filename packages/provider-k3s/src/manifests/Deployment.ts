@@ -136,7 +136,9 @@ const podSpec = (workload: Workload, region: RegionConfig, secretName: string | 
           timeoutSeconds: 10,
           failureThreshold: livenessFailures
         },
-        lifecycle: { preStop: { sleep: { seconds: drainSeconds } } }
+        lifecycle: { preStop: { sleep: { seconds: drainSeconds } } },
+        // The end of a crashed app's output stands in its pod's status, also when its log is gone.
+        terminationMessagePolicy: "FallbackToLogsOnError"
       }
     ]
   } satisfies V1PodTemplateSpec["spec"]

@@ -1,4 +1,5 @@
 /** Logs: the output of a service's pods, whole lines, across restarts of containers and rollouts. */
+import { ClusterUnreachable, ObjectInvalid } from "@mcpdeploy/core/ClusterApplier"
 import type { LogLine } from "@mcpdeploy/core/Workloads"
 import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import * as Effect from "effect/Effect"
@@ -7,11 +8,11 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ApiFailure } from "../kubernetes/ApiFailure.ts"
 import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
-import { kinds, type ObjectRef } from "../kubernetes/Kind.ts"
+import { kinds, nameOf, type ObjectRef } from "../kubernetes/Kind.ts"
 import { watch } from "../kubernetes/Watch.ts"
 import { containerName } from "../manifests/Deployment.ts"
 import { labels } from "../manifests/Manifest.ts"
-import { containerOf, Pod } from "./PodState.ts"
+import { containerOf, endsOf, Pod, type Terminated } from "./PodState.ts"
 
 const podRef = ({ namespace }: ServiceTarget, name: string): ObjectRef => ({
   kind: kinds.Pod,
@@ -19,20 +20,69 @@ const podRef = ({ namespace }: ServiceTarget, name: string): ObjectRef => ({
   name
 })
 
-const lines = (api: KubernetesApi, ref: ObjectRef, query: Readonly<Record<string, string>>) =>
-  api.stream(ref, "/log", { container: containerName, ...query }).pipe(Stream.decodeText, Stream.splitLines)
+/** A line with the time at which it was written; times compare as text. */
+interface StampedLine {
+  readonly time: string
+  readonly line: string
+}
 
-/** The last lines of a container's present or previous run. */
+const stamp = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?Z (.*)$/s
+
+/** `2026-01-02T03:04:05.6Z` to `…05.600000000`. */
+const comparable = (seconds: string, fraction = ""): string => `${seconds}.${fraction.padEnd(9, "0")}`
+
+/**
+ * The present run's lines, or the previous one's. Once its answer has begun kubelet can tell a failure only as text, such as
+ * "unable to retrieve container logs for containerd://…", in an answer 200: what begins without a time is that.
+ */
+const lines = (
+  api: KubernetesApi,
+  ref: ObjectRef,
+  query: Readonly<Record<string, string>>
+): Stream.Stream<StampedLine, ApiFailure> =>
+  Stream.suspend(() => {
+    let time: string | undefined
+    return api.stream(ref, "/log", { container: containerName, timestamps: "true", ...query }).pipe(
+      Stream.decodeText,
+      Stream.splitLines,
+      Stream.mapEffect((text) => {
+        const [, seconds, fraction, line = text] = stamp.exec(text) ?? []
+        if (seconds !== undefined) time = comparable(seconds, fraction)
+        return time === undefined
+          ? Effect.fail(new ObjectInvalid({ object: nameOf(ref), detail: text, causes: [] }))
+          : Effect.succeed({ time, line })
+      })
+    )
+  })
+
+/** Where a run is looked for: as the present one, and as the one before, which it is as soon as the next has begun. */
+export type Where = "current" | "previous"
+
+const readTimeout = "10 seconds"
+
+/** The last lines of the run that is found there, from its first second to its last where they are given. */
 export const lastLines = (
   api: KubernetesApi,
   target: ServiceTarget,
   pod: string,
-  { previous, tail }: { readonly previous: boolean; readonly tail: number }
-): Effect.Effect<ReadonlyArray<string>, ApiFailure> =>
-  lines(api, podRef(target, pod), { tailLines: String(tail), previous: String(previous) }).pipe(
+  where: Where,
+  tail: number,
+  { finishedAt, startedAt }: Pick<Terminated, "finishedAt" | "startedAt"> = {}
+): Effect.Effect<ReadonlyArray<string>, ApiFailure> => {
+  const ref = podRef(target, pod)
+  const from = startedAt == null ? "" : comparable(startedAt.slice(0, 19))
+  // Any fraction of that second.
+  const to = finishedAt == null ? "~" : `${finishedAt.slice(0, 19)}.~`
+  return lines(api, ref, { tailLines: String(tail), previous: String(where === "previous") }).pipe(
+    Stream.filter(({ time }) => time >= from && time <= to),
+    Stream.map(({ line }) => line),
     Stream.runCollect,
-    Effect.timeoutOrElse({ duration: "10 seconds", orElse: () => Effect.succeed([]) })
+    Effect.timeoutOrElse({
+      duration: readTimeout,
+      orElse: () => Effect.fail(new ClusterUnreachable({ detail: `no log within ${readTimeout}` }))
+    })
   )
+}
 
 /** One run of a pod's container. */
 export interface Run {
@@ -40,18 +90,15 @@ export interface Run {
   readonly id: string
 }
 
-/** Runs that have a log: a container that has not started yet has none. */
+/**
+ * The run whose log a pod has: the present one, or the last one while it waits for its next start. A container that has
+ * not started yet has none.
+ */
 export const runOf = (pod: Pod): ReadonlyArray<Run> => {
   const container = containerOf(pod)
   const id = container?.containerID
-  const hasLog = container?.state?.running !== undefined || container?.state?.terminated !== undefined
+  const hasLog = container?.state?.running !== undefined || endsOf(pod).length > 0
   return id === undefined || !hasLog ? [] : [{ pod: pod.metadata.name, id }]
-}
-
-/** `2026-01-02T03:04:05.6Z` to `…05.600000000Z`, so that times compare as text. */
-const comparable = (time: string): string => {
-  const [seconds = "", fraction = ""] = time.replace("Z", "").split(".")
-  return `${seconds}.${fraction.padEnd(9, "0")}`
 }
 
 /** Follows one run to its end. A connection that breaks is resumed after the last line that was seen. */
@@ -77,17 +124,12 @@ export const followRun = (
       const from = last
       return lines(api, podRef(target, run.pod), {
         follow: "true",
-        timestamps: "true",
         ...(from !== undefined
           ? { sinceTime: `${from.slice(0, 19)}Z` }
           : tail === undefined
             ? {}
             : { tailLines: String(tail) })
       }).pipe(
-        Stream.map((line) => {
-          const space = line.indexOf(" ")
-          return { time: comparable(line.slice(0, space)), line: line.slice(space + 1) }
-        }),
         Stream.filter(({ time }) => from === undefined || time > from),
         Stream.map(({ line, time }): LogLine => {
           last = time
@@ -125,7 +167,7 @@ export const logs = (
       Stream.flattenIterable,
       Stream.flatMap((run) =>
         lines(api, podRef(target, run.pod), { tailLines: String(tail) }).pipe(
-          Stream.map((line): LogLine => ({ pod: run.pod, line })),
+          Stream.map(({ line }): LogLine => ({ pod: run.pod, line })),
           Stream.catchTag(["NotFound", "ObjectInvalid"], () => Stream.empty)
         )
       )

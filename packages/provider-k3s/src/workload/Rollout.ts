@@ -7,13 +7,7 @@ import {
 } from "@mcpdeploy/core/ClusterApplier"
 import { Generation } from "@mcpdeploy/core/domain/DeployRequest"
 import type { PodEvidence } from "@mcpdeploy/core/domain/Receipt"
-import {
-  AppCrashed,
-  AppNotReady,
-  OutOfMemory,
-  type RolloutCause,
-  RolloutDeadline
-} from "@mcpdeploy/core/domain/RolloutCause"
+import { RolloutDeadline } from "@mcpdeploy/core/domain/RolloutCause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -22,15 +16,20 @@ import type { ApiFailure, Failure } from "../kubernetes/ApiFailure.ts"
 import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
 import { kinds } from "../kubernetes/Kind.ts"
 import { watch } from "../kubernetes/Watch.ts"
-import { lastLines } from "./Logs.ts"
+import { explain } from "./Explain.ts"
 import { defaultRolloutSeconds } from "../manifests/Deployment.ts"
 import { labels } from "../manifests/Manifest.ts"
-import { isPullFailing, Pod, type Trouble } from "./PodState.ts"
+import { Pod } from "./PodState.ts"
 import * as Record from "../apply/Record.ts"
-import { Deployment, judge, otherPort, PodEvent, type RolloutState, type Verdict } from "./RolloutState.ts"
-
-/** How many of a container's last lines stand in an error. */
-const shownLines = 20
+import {
+  Deployment,
+  judge,
+  PodEvent,
+  type RolloutState,
+  unhealthyEvents,
+  type Verdict
+} from "./RolloutState.ts"
+import { remember } from "./Seen.ts"
 
 /** The rollout's state, each time something about it changes, and each second for what only time makes certain. */
 const states = (api: KubernetesApi, { target }: Workload): Stream.Stream<RolloutState, ApiFailure> =>
@@ -39,13 +38,7 @@ const states = (api: KubernetesApi, { target }: Workload): Stream.Stream<Rollout
     let deployments: ReadonlyArray<Deployment> | undefined
     let pods: ReadonlyArray<Pod> | undefined
     let events: ReadonlyArray<PodEvent> = []
-    const failedPulls = new Map<string, number>()
-    let failing = new Set<string>()
-    const countPulls = (pods: ReadonlyArray<Pod>) => {
-      const now = new Set(pods.filter(isPullFailing).map(({ metadata }) => metadata.uid))
-      for (const uid of now) if (!failing.has(uid)) failedPulls.set(uid, (failedPulls.get(uid) ?? 0) + 1)
-      failing = now
-    }
+    let seen: RolloutState["seen"] = new Map()
     const all = (kind: (typeof kinds)[keyof typeof kinds]) => ({ kind, namespace, name: "" })
     return Stream.mergeAll(
       [
@@ -55,10 +48,10 @@ const states = (api: KubernetesApi, { target }: Workload): Stream.Stream<Rollout
         watch(api, all(kinds.Pod), Pod, { label: `${labels.service}=${service}` }).pipe(
           Stream.map((items) => {
             pods = items
-            countPulls(items)
+            seen = remember(seen, items)
           })
         ),
-        watch(api, all(kinds.Event), PodEvent, { field: "involvedObject.kind=Pod,reason=Unhealthy" }).pipe(
+        watch(api, all(kinds.Event), PodEvent, { field: unhealthyEvents }).pipe(
           Stream.map((items) => void (events = items))
         ),
         Stream.tick("1 second")
@@ -68,45 +61,11 @@ const states = (api: KubernetesApi, { target }: Workload): Stream.Stream<Rollout
       // Several changes that came together are judged once.
       Stream.mapArray(() => [undefined] as const),
       Stream.map(() =>
-        deployments === undefined || pods === undefined ? [] : [{ deployments, pods, events, failedPulls }]
+        deployments === undefined || pods === undefined ? [] : [{ deployments, pods, events, seen }]
       ),
       Stream.flattenIterable
     )
   })
-
-/** The cause, with the app's own last words where they tell more. */
-const explain = Effect.fnUntraced(function* (
-  api: KubernetesApi,
-  { target }: Workload,
-  { cause, log }: Trouble
-): Effect.fn.Return<RolloutCause> {
-  if (log === undefined || !("pod" in cause)) return cause
-  const { pod } = cause
-  const said = (previous: boolean) => lastLines(api, target, pod, { previous, tail: shownLines })
-  const first = log === "previous"
-  // Since the state was read, the kubelet may have begun the next run, or taken the last one's log away.
-  const lines = yield* said(first).pipe(
-    Effect.flatMap((lines) =>
-      lines.length > 0 ? Effect.succeed(lines) : Effect.orElseSucceed(said(!first), () => lines)
-    ),
-    // The cause itself matters more than that its log is gone.
-    Effect.catch((failure) =>
-      Effect.orElseSucceed(said(!first), () => [`(the log cannot be read: ${failure.message})`])
-    )
-  )
-  switch (cause._tag) {
-    case "AppCrashed":
-      return new AppCrashed({ ...cause, lines })
-    case "OutOfMemory":
-      return new OutOfMemory({ ...cause, lines })
-    case "AppNotReady": {
-      const other = otherPort(lines, cause.port)
-      return new AppNotReady({ ...cause, lines, ...(other === undefined ? {} : { otherPort: other }) })
-    }
-    default:
-      return cause
-  }
-})
 
 /** Whose Deployment it is by now. */
 const replaced = Effect.fnUntraced(function* (
@@ -166,7 +125,7 @@ export const awaitRollout = Effect.fn("Rollout.await")(function* (
     case "Pending": {
       const { detail, trouble } = verdict
       if (trouble === undefined) return yield* new RolloutDeadline({ seconds, detail })
-      return yield* yield* explain(api, workload, trouble)
+      return yield* yield* explain(api, workload.target, trouble)
     }
   }
 })

@@ -7,6 +7,7 @@ import {
   Condition,
   containerOf,
   digestOf,
+  endsOf,
   hasEnded,
   isEnding,
   isReady,
@@ -15,6 +16,7 @@ import {
   type Trouble,
   troubleOf
 } from "./PodState.ts"
+import type { Seen } from "./Seen.ts"
 
 const Labels = Schema.optionalKey(Schema.Record(Schema.String, Schema.String))
 
@@ -50,14 +52,17 @@ export const PodEvent = Schema.Struct({
 })
 export type PodEvent = typeof PodEvent.Type
 
+/** Which events are asked for: those that say that a probe failed. */
+export const unhealthyEvents = "involvedObject.kind=Pod,reason=Unhealthy"
+
 export interface RolloutState {
   /** The service's Deployments: one, or none when it was deleted. */
   readonly deployments: ReadonlyArray<Deployment>
   readonly pods: ReadonlyArray<Pod>
   /** Events with the reason "Unhealthy": a probe failed. */
   readonly events: ReadonlyArray<PodEvent>
-  /** How many attempts to pull its image were seen to fail, by the pod's uid. */
-  readonly failedPulls: ReadonlyMap<string, number>
+  /** What was seen of the pods before, by uid. */
+  readonly seen: ReadonlyMap<string, Seen>
 }
 
 export interface Expected {
@@ -97,22 +102,36 @@ const unhealthyOf = (pod: Pod, events: ReadonlyArray<PodEvent>, port: number): T
     .map(({ message }) => message ?? "")
   const detail = messages.at(-1)
   const container = containerOf(pod)
-  if (detail === undefined || container === undefined || isReady(pod)) return undefined
+  if (detail === undefined || container === undefined || isReady(pod) || isEnding(pod)) return undefined
   const isKilledByProbe =
     container.restartCount > 0 && messages.some((message) => message.startsWith("Liveness probe"))
   if (container.state?.running === undefined && !isKilledByProbe) return undefined
   return {
-    cause: new AppNotReady({ pod: pod.metadata.name, port, detail, lines: [] }),
+    cause: new AppNotReady({
+      pod: pod.metadata.name,
+      port,
+      detail,
+      lines: [],
+      ...(isKilledByProbe ? { killed: container.restartCount } : {})
+    }),
     isCertain: false,
-    log: container.state?.running === undefined ? "previous" : "current"
+    run: container.state?.running === undefined ? (endsOf(pod).at(-1) ?? "running") : "running"
   }
 }
 
+/** The exit codes of an app that kubelet ends: by SIGKILL, or by SIGTERM where that sufficed. */
+export const killedCodes = [137, 143]
+
 /** A crash that its own probe has caused is told as what the probe says; all else as the pod's status has it. */
-const podTrouble = (pod: Pod, { events, failedPulls }: RolloutState, port: number): Trouble | undefined => {
-  const trouble = troubleOf(pod, failedPulls.get(pod.metadata.uid))
+export const podTrouble = (
+  pod: Pod,
+  events: ReadonlyArray<PodEvent>,
+  port: number,
+  seen?: Seen
+): Trouble | undefined => {
+  const trouble = troubleOf(pod, seen)
   if (trouble === undefined) return unhealthyOf(pod, events, port)
-  const isSignalled = trouble.cause._tag === "AppCrashed" && [137, 143].includes(trouble.cause.exitCode)
+  const isSignalled = trouble.cause._tag === "AppCrashed" && killedCodes.includes(trouble.cause.exitCode)
   return (isSignalled ? unhealthyOf(pod, events, port) : undefined) ?? trouble
 }
 
@@ -145,7 +164,9 @@ export const judge = (state: RolloutState, { port, revision }: Expected): Verdic
   })
   if (isSettled && evidence.length === spec.replicas) return { _tag: "Ready", pods: evidence }
   const refusal = pods.filter(isReady).length < spec.replicas ? refusalOf(deployment) : undefined
-  const troubles = pods.flatMap((pod) => podTrouble(pod, state, port) ?? [])
+  const troubles = pods.flatMap(
+    (pod) => podTrouble(pod, state.events, port, state.seen.get(pod.metadata.uid)) ?? []
+  )
   return {
     _tag: "Pending",
     trouble: worst(refusal === undefined ? troubles : [...troubles, refusal]),

@@ -4,6 +4,7 @@ import type { PodStatus, ServiceStatus } from "@mcpdeploy/core/Workloads"
 import { Generation } from "@mcpdeploy/core/domain/DeployRequest"
 import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import { ImageDigest } from "@mcpdeploy/core/domain/Image"
+import { howItEnds } from "@mcpdeploy/core/domain/RolloutCause"
 import { platformHost } from "@mcpdeploy/core/domain/PlatformHost"
 import { CommitSha } from "@mcpdeploy/core/domain/Source"
 import * as Effect from "effect/Effect"
@@ -12,11 +13,12 @@ import type { ApiFailure, Failure } from "../kubernetes/ApiFailure.ts"
 import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
 import { kinds, nameOf, type ObjectRef } from "../kubernetes/Kind.ts"
 import { annotations, labels } from "../manifests/Manifest.ts"
-import { containerOf, digestOf, isEnding, isReady, Pod, troubleOf } from "./PodState.ts"
 import { urlOf } from "../manifests/PlatformUrl.ts"
+import { explain } from "./Explain.ts"
+import { containerOf, digestOf, endsOf, isEnding, isReady, Pod, portOf } from "./PodState.ts"
 import * as Project from "../apply/Project.ts"
 import type { RegionConfig } from "../RegionConfig.ts"
-import { Deployment } from "./RolloutState.ts"
+import { Deployment, killedCodes, PodEvent, podTrouble, unhealthyEvents } from "./RolloutState.ts"
 
 const Applied = Schema.Struct({
   [annotations.generation]: Schema.FiniteFromString.pipe(Schema.decodeTo(Generation)),
@@ -30,18 +32,40 @@ const decodeAs =
       Effect.mapError((error) => new UnexpectedAnswer({ object, detail: error.message }))
     )
 
-const podStatus = (pod: Pod): PodStatus => {
+/** Why a pod that is ready was started anew, as far as its status says it. */
+const lastEndOf = (pod: Pod, events: ReadonlyArray<PodEvent>): string | undefined => {
+  const end = endsOf(pod).at(-1)
+  if (end === undefined || !isReady(pod)) return undefined
+  if (end.reason === "OOMKilled") return "the last run used more memory than its limit"
+  const isKilled = events.some(
+    ({ involvedObject, message = "" }) =>
+      involvedObject.name === pod.metadata.name && message.startsWith("Liveness probe")
+  )
+  return isKilled && killedCodes.includes(end.exitCode)
+    ? "the kubelet ended the last run, which did not answer any more"
+    : `the last run ${end.exitCode === 0 ? "ended with exit code 0" : howItEnds(end.exitCode)}`
+}
+
+const podStatus = Effect.fnUntraced(function* (
+  api: KubernetesApi,
+  target: ServiceTarget,
+  pod: Pod,
+  events: ReadonlyArray<PodEvent>
+): Effect.fn.Return<PodStatus> {
   const digest = digestOf(pod)
-  const trouble = troubleOf(pod)?.cause.message
+  const trouble = podTrouble(pod, events, portOf(pod))
+  const explained = trouble === undefined ? undefined : yield* explain(api, target, trouble)
+  const lastEnd = lastEndOf(pod, events)
   return {
     name: pod.metadata.name,
     ready: isReady(pod),
     phase: isEnding(pod) ? "Terminating" : (pod.status.phase ?? "Unknown"),
     restarts: containerOf(pod)?.restartCount ?? 0,
     ...(digest === undefined ? {} : { digest }),
-    ...(trouble === undefined ? {} : { trouble })
+    ...(explained === undefined ? {} : { trouble: explained.message }),
+    ...(lastEnd === undefined ? {} : { lastEnd })
   }
-}
+})
 
 const orAbsent = <A>(effect: Effect.Effect<A, ApiFailure>) =>
   effect.pipe(Effect.catchTag("NotFound", () => Effect.undefined))
@@ -57,11 +81,12 @@ export const status = Effect.fnUntraced(function* (
     name
   })
   yield* Project.find(api, target.owner)
-  const [live, ingress, pods] = yield* Effect.all(
+  const [live, ingress, pods, events] = yield* Effect.all(
     [
       orAbsent(api.get(ref(kinds.Deployment, target.service))),
       orAbsent(api.get(ref(kinds.Ingress, target.service))),
-      api.list(ref(kinds.Pod, ""), { label: `${labels.service}=${target.service}` })
+      api.list(ref(kinds.Pod, ""), { label: `${labels.service}=${target.service}` }),
+      api.list(ref(kinds.Event, ""), { field: unhealthyEvents })
     ],
     { concurrency: "unbounded" }
   )
@@ -72,6 +97,7 @@ export const status = Effect.fnUntraced(function* (
   const image = deployment.spec.template.spec.containers[0]?.image ?? ""
   const digest = yield* decodeAs(ImageDigest, object)(image.slice(image.lastIndexOf("@") + 1))
   const items = yield* Effect.forEach(pods.items, decodeAs(Pod, "pods"))
+  const unhealthy = yield* Effect.forEach(events.items, decodeAs(PodEvent, "events"))
   return {
     target,
     generation: applied[annotations.generation],
@@ -82,6 +108,8 @@ export const status = Effect.fnUntraced(function* (
     ...(ingress === undefined
       ? {}
       : { url: urlOf(region, platformHost(target, region.platformDomain), "/") }),
-    pods: items.map(podStatus)
+    pods: yield* Effect.forEach(items, (pod) => podStatus(api, target, pod, unhealthy), {
+      concurrency: "unbounded"
+    })
   }
 })
