@@ -24,9 +24,6 @@ export default defineConfig({
         name: root.split("/").at(-1) ?? root,
         root,
         include: ["test/**/*.test.ts"],
-        // On a busy machine a wait for a real server can run out; a test that fails twice has failed. `layer` of
-        // @effect/vitest survives this only with a name: without one it counts runs, and ends before the last test.
-        retry: process.env["CI"] === undefined ? 0 : 1,
         testTimeout: 240_000,
         hookTimeout: 120_000
       }

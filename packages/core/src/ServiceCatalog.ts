@@ -5,7 +5,7 @@
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type { ClusterApplierError } from "./ClusterApplier.ts"
-import type { DeployRequest } from "./domain/DeployRequest.ts"
+import type { DeployRequest, Generation } from "./domain/DeployRequest.ts"
 import type { Owner, ServiceTarget } from "./domain/Identity.ts"
 import type { RepositoryUrl } from "./domain/Source.ts"
 
@@ -27,6 +27,16 @@ export class ServiceCatalog extends Context.Service<
     ) => Effect.Effect<ReadonlyArray<DeployRequest>, ClusterApplierError>
     /** The services of a project. */
     readonly ofProject: (owner: Owner) => Effect.Effect<ReadonlyArray<DeployRequest>, ClusterApplierError>
+    /**
+     * Notes that the deploy of this generation has failed: nobody waits for it any more. Nothing is noted for a service whose
+     * newest request is another. Registering the request again takes it back.
+     */
+    readonly settle: (
+      target: ServiceTarget,
+      generation: Generation
+    ) => Effect.Effect<void, ClusterApplierError>
+    /** The project's requests whose deploy may still be going on, by whomever: it has neither a receipt nor failed. */
+    readonly underWay: (owner: Owner) => Effect.Effect<ReadonlyArray<DeployRequest>, ClusterApplierError>
     readonly all: Effect.Effect<ReadonlyArray<DeployRequest>, ClusterApplierError>
   }
 >()("mcpdeploy/core/ServiceCatalog") {}

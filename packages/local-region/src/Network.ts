@@ -64,10 +64,17 @@ const allowsDns = (device: string, address: string) =>
     (protocol) => `-A UNTRUSTED -i ${device} -d ${address} -p ${protocol} --dport 53 -j RETURN`
   )
 
+/** As a machine answers on which nothing listens. */
+const refuses = (chain: string, range: string) => [
+  `-A ${chain} -d ${range} -p tcp -j REJECT --reject-with tcp-reset`,
+  `-A ${chain} -d ${range} -j REJECT`
+]
+
 /**
  * What builds and pods may not reach, decided before any address translation: so no service address, no node port
  * and no rule that another program adds can open a way around it. `machineAddresses` are the machine's own: slirp4netns
- * would connect to them as a local process does. buildkitd, unlike RUN steps, reaches the registry.
+ * would connect to them as a local process does. buildkitd, unlike RUN steps, reaches the registry. A service address or
+ * port that is nobody's is refused.
  */
 export const firewall = (machineAddresses: ReadonlyArray<string>): string => {
   const own = machineAddresses.map((address) => `${address}/32`)
@@ -83,6 +90,10 @@ export const firewall = (machineAddresses: ReadonlyArray<string>): string => {
     ...drops(link, [pods.cidr, services.cidr, cidr, linkCidr, ...notForUntrusted, ...own]),
     ...allowsDns(pods.bridge, pods.node),
     ...drops(pods.bridge, [pods.node, services.api, cidr, linkCidr, ...notForUntrusted, ...own]),
+    "COMMIT",
+    // kube-proxy leads what it knows elsewhere before this; its iptables mode lets the rest go to the default route.
+    "*filter",
+    ...["FORWARD", "OUTPUT"].flatMap((chain) => refuses(chain, services.cidr)),
     "COMMIT",
     "*nat",
     `-A PREROUTING ${toRegistry} -j REDIRECT --to-ports ${guestPorts.registryForBuilds}`,

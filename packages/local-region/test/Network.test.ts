@@ -100,6 +100,15 @@ describe("the firewall of untrusted traffic", () => {
     assert.strictEqual(verdict(bridge, "10.42.0.9", 8080), "pass")
   })
 
+  it("refuses service addresses that lead nowhere, rather than let them out of the machine", () => {
+    const filter = rules.slice(rules.indexOf("*filter"))
+    for (const chain of ["FORWARD", "OUTPUT"])
+      assert.includeMembers(filter, [
+        `-A ${chain} -d ${Network.services.cidr} -p tcp -j REJECT --reject-with tcp-reset`,
+        `-A ${chain} -d ${Network.services.cidr} -j REJECT`
+      ])
+  })
+
   it("answers are let through before anything is dropped", () => {
     const chain = rules.filter((rule) => rule.startsWith("-A UNTRUSTED"))
     assert.strictEqual(chain[0], "-A UNTRUSTED -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN")

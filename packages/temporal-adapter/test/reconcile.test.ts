@@ -63,7 +63,14 @@ const failed = (retryable: boolean): Verdict => ({
 const superseded: Verdict = { _tag: "Superseded", by: 9 }
 
 describe("what is submitted", () => {
-  const known = { head: b, askedAt: 1000, request: requestAt(1), receipts: [receiptOf(a, 1)], records: [] }
+  const known = {
+    head: b,
+    askedAt: 1000,
+    request: requestAt(1),
+    isUnderWay: false,
+    receipts: [receiptOf(a, 1)],
+    records: []
+  }
   const cases = {
     "a commit that no one has seen": [known, true],
     "the deployed commit": [{ ...known, head: a }, false],
@@ -94,7 +101,23 @@ describe("what is submitted", () => {
       { ...known, head: a, records: [recordOf(b, 1001, { _tag: "Running" })] },
       false
     ],
-    "an answer that is older than the newest request": [{ ...known, request: requestAt(1001) }, false]
+    "an answer that is older than the newest request": [{ ...known, request: requestAt(1001) }, false],
+    "the head of a service whose deploy by the command line goes on": [
+      { ...known, request: requestAt(5), isUnderWay: true },
+      false
+    ],
+    "the head of a service whose first deploy by the command line goes on": [
+      { ...known, request: requestAt(5), isUnderWay: true, receipts: [] },
+      false
+    ],
+    "the head of a service whose deploy by the command line has failed": [
+      { ...known, request: requestAt(5) },
+      true
+    ],
+    "a newer head than the push that is tried again": [
+      { ...known, request: requestAt(2), isUnderWay: true, records: [recordOf(a, 2, failed(true))] },
+      true
+    ]
   } as const
   for (const [name, [input, expected]] of Object.entries(cases)) {
     it(`${expected ? "submits" : "leaves"} ${name}`, () => {
@@ -111,11 +134,13 @@ describe("Reconciler", () => {
       branches = ["refs/heads/main"],
       busy = new Set(),
       changes = Effect.succeed(changed),
+      underWay = [],
       users
     }: {
       readonly branches?: ReadonlyArray<string>
       readonly busy?: ReadonlySet<string>
       readonly changes?: ReturnType<GitSource["Service"]["changes"]>
+      readonly underWay?: ReadonlyArray<DeployRequest>
       readonly users?: ReadonlySet<string>
     } = {}
   ) => {
@@ -123,7 +148,7 @@ describe("Reconciler", () => {
     const pushes: Array<Push> = []
     const removed: Array<string> = []
     const services = Layer.mergeAll(
-      Layer.mock(ServiceCatalog, { all: Effect.succeed(requests) }),
+      Layer.mock(ServiceCatalog, { all: Effect.succeed(requests), underWay: () => Effect.succeed(underWay) }),
       Layer.mock(Receipts, { history: () => Effect.succeed([receiptOf(a, 1)]) }),
       Layer.mock(GitSource, {
         changes: () => changes,
@@ -187,6 +212,22 @@ describe("Reconciler", () => {
         [5000, 5000, 5200]
       )
       assert.isTrue(pushes.every(({ commit, origin }) => commit === b && origin === "reconcile"))
+    })
+  )
+
+  it.effect("does not overtake a deploy that the command line has begun", () =>
+    Effect.gen(function* () {
+      const begun = requestAt(2, "web")
+      yield* TestClock.adjust("5 seconds")
+      for (const [underWay, submitted] of [
+        [[begun], []],
+        [[requestAt(2, "other")], ["ann/shop/web"]],
+        [[], ["ann/shop/web"]]
+      ] as const)
+        assert.deepStrictEqual(
+          (yield* round.pipe(Effect.provide(setup([begun], { underWay }).layer))).submitted,
+          submitted
+        )
     })
   )
 

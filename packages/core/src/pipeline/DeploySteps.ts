@@ -89,6 +89,20 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
       Effect.catchReason("RegistryError", "ImageNotFound", () => Effect.succeed(false))
     )
 
+  /** Whoever waits for this deploy need not do so any longer. */
+  const settle = ({ generation, target }: DeployRequest) =>
+    catalog
+      .settle(target, generation)
+      .pipe(
+        Effect.catch((error) =>
+          Effect.logWarning(`the end of ${target}'s deploy is not noted: ${error.message}`)
+        )
+      )
+  const settleFailed = <A>(
+    step: Effect.Effect<A, DeployError>,
+    { request }: { readonly request: DeployRequest }
+  ) => Effect.tapError(step, () => settle(request))
+
   const clone = Effect.fn("DeploySteps.clone")(
     function* ({ request }: Steps.CloneInput) {
       const { ref, repository } = request.source
@@ -104,7 +118,8 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
       return { output: { commit }, summary: `${commit.slice(0, 12)}, ${files} files, ${bytes(size)}` }
     },
     Effect.scoped,
-    reported("clone")
+    reported("clone"),
+    settleFailed
   )
 
   const build = Effect.fn("DeploySteps.build")(
@@ -164,7 +179,8 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
       return { output: output(built.digest, built.reused), summary: short(built.digest) }
     },
     Effect.scoped,
-    reported("build")
+    reported("build"),
+    settleFailed
   )
 
   const push = Effect.fn("DeploySteps.push")(function* ({ digest, image }: Steps.PushInput) {
@@ -172,67 +188,75 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
     return { output: { changed }, summary: changed ? String(image) : `${image} was there` }
   }, reported("push"))
 
-  const deploy = Effect.fn("DeploySteps.deploy")(function* ({ digest, image, request }: Steps.RolloutInput) {
-    const workload = yield* workloadOf(request, image, digest)
-    const applied = yield* cluster.apply(workload)
-    const written = applied.changes.filter(({ action }) => action !== "unchanged").length
-    yield* emit({
-      _tag: "StepProgress",
-      step: "deploy",
-      message:
-        written === 0
-          ? "nothing to change, waiting for the pods"
-          : `${written} objects written, waiting for the pods`
-    })
-    const pods = yield* cluster.awaitRollout(workload, applied)
-    return { output: { applied, pods }, summary: `${written} objects changed, ${pods.length} pods ready` }
-  }, reported("deploy"))
+  const deploy = Effect.fn("DeploySteps.deploy")(
+    function* ({ digest, image, request }: Steps.RolloutInput) {
+      const workload = yield* workloadOf(request, image, digest)
+      const applied = yield* cluster.apply(workload)
+      const written = applied.changes.filter(({ action }) => action !== "unchanged").length
+      yield* emit({
+        _tag: "StepProgress",
+        step: "deploy",
+        message:
+          written === 0
+            ? "nothing to change, waiting for the pods"
+            : `${written} objects written, waiting for the pods`
+      })
+      const pods = yield* cluster.awaitRollout(workload, applied)
+      return { output: { applied, pods }, summary: `${written} objects changed, ${pods.length} pods ready` }
+    },
+    reported("deploy"),
+    settleFailed
+  )
 
-  const verify = Effect.fn("DeploySteps.verify")(function* ({
-    built,
-    commit,
-    request,
-    rollout,
-    timings
-  }: Steps.VerifyInput) {
-    const startedAt = yield* Clock.currentTimeMillis
-    const workload = yield* workloadOf(request, built.image, built.digest)
-    const probe = yield* evidence(workload, rollout.pods).pipe(Effect.provideService(ClusterApplier, cluster))
-    const now = yield* DateTime.now
-    const { secretName } = rollout.applied
-    const receipt = new Receipt({
-      commit,
-      image: built.image,
-      digest: built.digest,
-      buildKey: built.buildKey,
-      generation: request.generation,
-      source: request.source,
-      build: request.build,
-      run: request.run,
-      ...(secretName === undefined ? {} : { secretName }),
-      pods: rollout.pods,
-      ...(probe === undefined ? {} : { probe }),
-      steps: [...timings, { step: "verify", durationMs: DateTime.toEpochMillis(now) - startedAt }],
-      deployedAt: DateTime.formatIso(now)
-    })
-    yield* receipts.record(request.target, receipt)
-    return {
-      output: { receipt },
-      summary: probe === undefined ? `${short(built.digest)} runs` : `${probe.url} answered ${probe.status}`
-    }
-  }, reported("verify"))
+  const verify = Effect.fn("DeploySteps.verify")(
+    function* ({ built, commit, request, rollout, timings }: Steps.VerifyInput) {
+      const startedAt = yield* Clock.currentTimeMillis
+      const workload = yield* workloadOf(request, built.image, built.digest)
+      const probe = yield* evidence(workload, rollout.pods).pipe(
+        Effect.provideService(ClusterApplier, cluster)
+      )
+      const now = yield* DateTime.now
+      const { secretName } = rollout.applied
+      const receipt = new Receipt({
+        commit,
+        image: built.image,
+        digest: built.digest,
+        buildKey: built.buildKey,
+        generation: request.generation,
+        source: request.source,
+        build: request.build,
+        run: request.run,
+        ...(secretName === undefined ? {} : { secretName }),
+        pods: rollout.pods,
+        ...(probe === undefined ? {} : { probe }),
+        steps: [...timings, { step: "verify", durationMs: DateTime.toEpochMillis(now) - startedAt }],
+        deployedAt: DateTime.formatIso(now)
+      })
+      yield* receipts.record(request.target, receipt)
+      return {
+        output: { receipt },
+        summary: probe === undefined ? `${short(built.digest)} runs` : `${probe.url} answered ${probe.status}`
+      }
+    },
+    reported("verify"),
+    settleFailed
+  )
 
-  const restore = Effect.fn("DeploySteps.restore")(function* ({ request }: Steps.RestoreInput) {
-    const [last] = yield* receipts.history(request.target)
-    if (last === undefined) {
-      const output: Steps.RestoreOutput = {}
-      return { output, summary: "no deploy has succeeded before, nothing to return to" }
-    }
-    const applied: Applied = yield* cluster.restore(request.target, last, request.generation)
-    yield* cluster.awaitRollout(restoredWorkload(request.target, last, request.generation), applied)
-    const output: Steps.RestoreOutput = { restored: last.commit }
-    return { output, summary: `commit ${last.commit.slice(0, 12)} runs again` }
-  }, reported("restore"))
+  const restore = Effect.fn("DeploySteps.restore")(
+    function* ({ request }: Steps.RestoreInput) {
+      const [last] = yield* receipts.history(request.target)
+      if (last === undefined) {
+        const output: Steps.RestoreOutput = {}
+        return { output, summary: "no deploy has succeeded before, nothing to return to" }
+      }
+      const applied: Applied = yield* cluster.restore(request.target, last, request.generation)
+      yield* cluster.awaitRollout(restoredWorkload(request.target, last, request.generation), applied)
+      const output: Steps.RestoreOutput = { restored: last.commit }
+      return { output, summary: `commit ${last.commit.slice(0, 12)} runs again` }
+    },
+    reported("restore"),
+    (step, { request }) => Effect.ensuring(step, settle(request))
+  )
 
   return DeploySteps.of({ clone, build, push, deploy, verify, restore })
 })

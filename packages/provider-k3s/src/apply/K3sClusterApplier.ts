@@ -6,6 +6,7 @@ import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
 import type { RegionConfig } from "../RegionConfig.ts"
 import { probe } from "../workload/Probe.ts"
 import { awaitRollout } from "../workload/Rollout.ts"
+import { patiently } from "../workload/Siblings.ts"
 import * as Delete from "./Delete.ts"
 import * as Project from "./Project.ts"
 import { applyService, planService } from "./ServiceObjects.ts"
@@ -32,7 +33,7 @@ export const make = (api: KubernetesApi, region: RegionConfig): ClusterApplier["
       (effect, { target }) => Effect.mapError(effect, failed("rollout", target))
     ),
     probe: Effect.fn("ClusterApplier.probe")(
-      (workload: Workload) => probe(workload, region),
+      (workload: Workload) => patiently(api, workload, "verify", probe(workload, region), Effect.void),
       (effect, { target }) => Effect.mapError(effect, failed("probe", target))
     ),
     restore: Effect.fn("ClusterApplier.restore")(

@@ -1,85 +1,41 @@
 /**
- * K3sServiceCatalog: {@link ServiceCatalog} in the cluster. Each service has one ConfigMap `{service}.request` in its
- * namespace (a service's name has no dot, so no other object has that name). A label with a hash of the repository's URL
- * makes the services of a repository one list over all namespaces.
+ * K3sServiceCatalog: {@link ServiceCatalog} in the cluster. Each service has one ConfigMap (RequestObject.ts) in its
+ * namespace. A label with a hash of the repository's URL makes the services of a repository one list over all namespaces.
  *
  * Each write is conditional on what was read. The generation is written even where nothing else has changed: without it, a
  * request between the two generations could come late and win.
  */
-import { createHash } from "node:crypto"
-import {
-  type ClusterApplierError,
-  type ClusterConfigInvalid,
-  ObjectNotOwned,
-  ServiceNotFound,
-  UnexpectedAnswer
-} from "@mcpdeploy/core/ClusterApplier"
-import { DeployRequest } from "@mcpdeploy/core/domain/DeployRequest"
-import { ownerLabels, type ServiceTarget } from "@mcpdeploy/core/domain/Identity"
+import type { ClusterApplierError, ClusterConfigInvalid } from "@mcpdeploy/core/ClusterApplier"
+import { ServiceNotFound } from "@mcpdeploy/core/ClusterApplier"
+import type { DeployRequest, Generation } from "@mcpdeploy/core/domain/DeployRequest"
+import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import type { RepositoryUrl } from "@mcpdeploy/core/domain/Source"
 import { ServiceCatalog } from "@mcpdeploy/core/ServiceCatalog"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { failed } from "../kubernetes/ContractFailure.ts"
 import type { Failure } from "../kubernetes/ApiFailure.ts"
 import * as KubeConfig from "../kubernetes/KubeConfig.ts"
 import * as KubernetesApi from "../kubernetes/KubernetesApi.ts"
 import { kinds, nameOf, type ObjectRef } from "../kubernetes/Kind.ts"
-import { isManaged, labelOf, LiveObject } from "../kubernetes/LiveObject.ts"
+import { LiveObject } from "../kubernetes/LiveObject.ts"
 import { watch } from "../kubernetes/Watch.ts"
-import { fieldManager, labels, type Manifest, serviceLabels } from "../manifests/Manifest.ts"
+import { fieldManager, labels } from "../manifests/Manifest.ts"
 import * as Project from "../apply/Project.ts"
 import type { RegionConfig } from "../RegionConfig.ts"
 import { retryConflicts } from "../apply/Retry.ts"
-
-/** On a request's ConfigMap: {@link repositoryHash} of its source. */
-const repositoryLabel = "mcpdeploy.dev/repository"
-const requestKey = "request.json"
-
-/** Equal for URLs that differ in letter case, `.git` or a last slash alone. A label's value may have 63 characters. */
-export const repositoryHash = (url: RepositoryUrl): string =>
-  createHash("sha256")
-    .update(
-      url
-        .toLowerCase()
-        .replace(/\/+$/, "")
-        .replace(/\.git$/, "")
-    )
-    .digest("hex")
-    .slice(0, 40)
-
-const RequestObject = Schema.Struct({
-  data: Schema.Struct({ [requestKey]: Schema.fromJsonString(DeployRequest) })
-})
-const decodeObject = Schema.decodeUnknownEffect(RequestObject)
-const encodeRequest = Schema.encodeEffect(Schema.fromJsonString(DeployRequest))
-
-const refOf = (target: ServiceTarget): ObjectRef => ({
-  kind: kinds.ConfigMap,
-  namespace: target.namespace,
-  name: `${target.service}.request`
-})
-
-const decode = Effect.fnUntraced(function* (
-  live: LiveObject
-): Effect.fn.Return<DeployRequest, ObjectNotOwned | UnexpectedAnswer> {
-  const object = `ConfigMap ${live.metadata.name}`
-  const request = yield* decodeObject(live).pipe(
-    Effect.map(({ data }) => data[requestKey]),
-    Effect.mapError((error) => new UnexpectedAnswer({ object, detail: error.message }))
-  )
-  const isItsOwn =
-    isManaged(live) &&
-    live.metadata["namespace"] === request.owner.namespace &&
-    live.metadata.name === refOf(request.target).name &&
-    labelOf(live, ownerLabels.user) === request.owner.user &&
-    labelOf(live, ownerLabels.project) === request.owner.project &&
-    labelOf(live, labels.service) === request.service
-  if (!isItsOwn) return yield* new ObjectNotOwned({ object })
-  return request
-})
+import {
+  decode,
+  decodeOrWarn,
+  manifestOf,
+  noteOf,
+  refOf,
+  repositoryHash,
+  repositoryLabel,
+  textOf
+} from "./RequestObject.ts"
+import * as UnderWay from "./UnderWay.ts"
 
 const find = (api: KubernetesApi.KubernetesApi, target: ServiceTarget) =>
   api.get(refOf(target)).pipe(Effect.catchTag("NotFound", () => Effect.undefined))
@@ -92,26 +48,11 @@ const register = Effect.fnUntraced(
     const live = yield* find(api, target)
     const kept = live === undefined ? undefined : yield* decode(live)
     if (kept !== undefined && kept.generation > request.generation) return
-    const text = yield* encodeRequest(request).pipe(
-      Effect.mapError((error) => new UnexpectedAnswer({ object: nameOf(ref), detail: error.message }))
-    )
-    if (kept !== undefined && (yield* Effect.orDie(encodeRequest(kept))) === text) return
-    const manifest: Manifest = {
-      apiVersion: "v1",
-      kind: "ConfigMap",
-      metadata: {
-        name: ref.name,
-        namespace: target.namespace,
-        labels: {
-          ...serviceLabels(target),
-          [repositoryLabel]: repositoryHash(request.source.repository.url)
-        },
-        ...(live === undefined
-          ? {}
-          : { uid: live.metadata.uid, resourceVersion: live.metadata.resourceVersion })
-      },
-      data: { [requestKey]: text }
-    }
+    const text = yield* textOf(request)
+    // The same request again is under way again, also when its deploy had failed.
+    const isKept = kept !== undefined && (yield* textOf(kept)) === text
+    if (isKept && live !== undefined && noteOf(live, request.generation) === undefined) return
+    const manifest = manifestOf(request, text, live)
     yield* live === undefined ? api.create(manifest, ref) : api.replace(manifest, ref)
   },
   (effect, _api, { target }) => retryConflicts(effect, nameOf(refOf(target)))
@@ -119,14 +60,6 @@ const register = Effect.fnUntraced(
 
 const allManaged: ObjectRef = { kind: kinds.ConfigMap, namespace: undefined, name: "" }
 const managedBy = `${labels.managedBy}=${fieldManager}`
-
-/** An entry that cannot be read is left out with a warning: one customer's must not hold up the pushes of all. */
-const decodeOrWarn = (live: LiveObject): Effect.Effect<DeployRequest | undefined> =>
-  decode(live).pipe(
-    Effect.catch((error) =>
-      Effect.as(Effect.logWarning(`left out of the catalog: ${error.message}`), undefined)
-    )
-  )
 
 const isThere = (request: DeployRequest | undefined): request is DeployRequest => request !== undefined
 
@@ -184,6 +117,17 @@ const make = (api: KubernetesApi.KubernetesApi): ServiceCatalog["Service"] =>
       function* (owner) {
         if ((yield* Project.find(api, owner)) === undefined) return []
         return yield* list(api, owner.namespace, repositoryLabel)
+      },
+      (effect, owner) => Effect.mapError(effect, failed("look-up", owner.namespace))
+    ),
+    settle: Effect.fn("ServiceCatalog.settle")(
+      (target: ServiceTarget, generation: Generation) => UnderWay.note(api, target, generation, "failed"),
+      (effect, target) => Effect.mapError(effect, failed("register", target))
+    ),
+    underWay: Effect.fn("ServiceCatalog.underWay")(
+      function* (owner) {
+        if ((yield* Project.find(api, owner)) === undefined) return []
+        return (yield* UnderWay.deploysOf(api, owner.namespace)).underWay
       },
       (effect, owner) => Effect.mapError(effect, failed("look-up", owner.namespace))
     ),

@@ -11,6 +11,7 @@ import { RolloutDeadline } from "@mcpdeploy/core/domain/RolloutCause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { ApiFailure, Failure } from "../kubernetes/ApiFailure.ts"
 import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
@@ -19,7 +20,7 @@ import { watch } from "../kubernetes/Watch.ts"
 import { explain } from "./Explain.ts"
 import { defaultRolloutSeconds } from "../manifests/Deployment.ts"
 import { labels } from "../manifests/Manifest.ts"
-import { Pod } from "./PodState.ts"
+import { isEnding, isReady, Pod } from "./PodState.ts"
 import * as Record from "../apply/Record.ts"
 import {
   Deployment,
@@ -30,6 +31,7 @@ import {
   type Verdict
 } from "./RolloutState.ts"
 import { remember } from "./Seen.ts"
+import { patiently } from "./Siblings.ts"
 
 /** The rollout's state, each time something about it changes, and each second for what only time makes certain. */
 const states = (api: KubernetesApi, { target }: Workload): Stream.Stream<RolloutState, ApiFailure> =>
@@ -81,8 +83,42 @@ const replaced = Effect.fnUntraced(function* (
   })
 })
 
+/** New pods in place of those that are not ready: they start at once, not when the back-off of many crashes is over. */
+const renewPods = Effect.fnUntraced(function* (
+  api: KubernetesApi,
+  { target }: Workload,
+  { revision }: Applied
+): Effect.fn.Return<void, Failure> {
+  const all = { kind: kinds.Pod, namespace: target.namespace, name: "" }
+  const selector = `${labels.service}=${target.service},${labels.revision}=${revision}`
+  const { items } = yield* api.list(all, { label: selector })
+  for (const { metadata, ...rest } of items) {
+    const pod = Schema.decodeUnknownOption(Pod)({ metadata, ...rest })
+    if (Option.isNone(pod) || isReady(pod.value) || isEnding(pod.value)) continue
+    yield* api
+      .delete(
+        { ...all, name: metadata.name },
+        { propagation: "Background", precondition: { uid: metadata.uid } }
+      )
+      .pipe(
+        // Without the right to it, kubelet starts the app again in its own time.
+        Effect.catch((failure) => Effect.logDebug(`${metadata.name} stays: ${failure.message}`))
+      )
+  }
+})
+
+/** Waits for at most `run.rolloutSeconds`, and again for services that are deployed at the same time. */
+export const awaitRollout = Effect.fn("Rollout.await")(
+  (
+    api: KubernetesApi,
+    workload: Workload,
+    applied: Applied
+  ): Effect.Effect<ReadonlyArray<PodEvidence>, Failure> =>
+    patiently(api, workload, "deploy", awaitOnce(api, workload, applied), renewPods(api, workload, applied))
+)
+
 /** Waits for at most `run.rolloutSeconds`. */
-export const awaitRollout = Effect.fn("Rollout.await")(function* (
+const awaitOnce = Effect.fnUntraced(function* (
   api: KubernetesApi,
   workload: Workload,
   applied: Applied

@@ -10,6 +10,8 @@ export interface Known {
   /** Milliseconds since the epoch, before the host was asked for `head`: the generation of what is submitted. */
   readonly askedAt: number
   readonly request: DeployRequest
+  /** Whether a deploy of `request` may be going on of which no workflow knows: the command line's. */
+  readonly isUnderWay: boolean
   /** Newest first. */
   readonly receipts: ReadonlyArray<Receipt>
   /** What the service's workflow knows of its pushes; none where it has none. */
@@ -28,9 +30,9 @@ const upToDate: Decision = { _tag: "UpToDate" }
 /**
  * Only the newest push counts: a head that came and failed, was filtered, or was rolled back from, is known and not
  * submitted again; an old commit to which the branch was set back is. What is newer than the question to the host makes
- * its answer worthless, so that this never overtakes a push.
+ * its answer worthless, so that this never overtakes a push; and a deploy that the command line has begun is let end.
  */
-export const decide = ({ askedAt, head, receipts, records, request }: Known): Decision => {
+export const decide = ({ askedAt, head, isUnderWay, receipts, records, request }: Known): Decision => {
   const deployed = receipts.find(({ rollback }) => rollback !== true)
   const newest = records.reduce<PushRecord | undefined>(
     (best, record) => (best === undefined || record.generation > best.generation ? record : best),
@@ -38,6 +40,7 @@ export const decide = ({ askedAt, head, receipts, records, request }: Known): De
   )
   const newestGeneration = Math.max(request.generation, receipts[0]?.generation ?? 0, newest?.generation ?? 0)
   if (newestGeneration >= askedAt) return upToDate
+  if (isUnderWay && request.generation > (newest?.generation ?? -1)) return upToDate
   // A deploy that did not come as a push (from the command line) may be newer than every push.
   if (newest === undefined || (deployed !== undefined && deployed.generation > newest.generation)) {
     return deployed?.commit === head ? upToDate : { _tag: "Submit" }

@@ -137,10 +137,15 @@ const make = Effect.fnUntraced(function* ({
   /** What was submitted for the service. */
   const compare = Effect.fnUntraced(function* (request: DeployRequest, head: CommitSha, askedAt: number) {
     const { target } = request
+    // Who is under way is asked first: what has ended by then has its receipt.
+    const underWay = yield* catalog.underWay(target.owner)
+    const isUnderWay = underWay.some(
+      ({ generation, service }) => service === target.service && generation === request.generation
+    )
     const [receipts, records] = yield* Effect.all([proven.history(target), queue.records(target)], {
       concurrency: "unbounded"
     })
-    const decision = decide({ head, askedAt, request, receipts, records })
+    const decision = decide({ head, askedAt, request, isUnderWay, receipts, records })
     if (decision._tag === "UpToDate") return undefined
     // A push that is tried again has passed the filters.
     const filtered = decision.receivedAt === undefined ? yield* filterOf(request, head, receipts) : undefined

@@ -13,6 +13,9 @@ const minute = 60 * second
 const buildSeconds = 1200
 const rolloutSeconds = 300
 
+/** What a deploy may wait for services of its project that are deployed at the same time. */
+const siblings = 40 * minute
+
 const options = (attemptMs: number, allMs: number): ActivityOptions => ({
   startToCloseTimeout: attemptMs,
   scheduleToCloseTimeout: allMs,
@@ -40,10 +43,10 @@ export const stepOptions = (name: keyof Activities, request?: DeployRequest): Ac
       return options(2 * minute, 15 * minute)
     case "deploy": {
       const attempt = (request?.run.rolloutSeconds ?? rolloutSeconds) * second + 2 * minute
-      return options(attempt, 2 * attempt + 10 * minute)
+      return options(attempt + siblings, 2 * attempt + siblings + 10 * minute)
     }
     case "verify":
-      return options(5 * minute, 15 * minute)
+      return options(5 * minute + siblings, 15 * minute + siblings)
     case "restore":
     case "rollback": {
       const attempt = (request?.run.rolloutSeconds ?? 3600) * second + 2 * minute
