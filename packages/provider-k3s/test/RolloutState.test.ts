@@ -221,6 +221,20 @@ describe("a rollout", () => {
     assert.include(trouble?.cause.message, "64Mi")
   })
 
+  it("takes a sandbox that is gone for what took it away, and never for a verdict", () => {
+    const gone: Terminated = {
+      exitCode: 128,
+      reason: "StartError",
+      message: "sandbox container 0123 is not running",
+      containerID: "b"
+    }
+    assert.isFalse(causeOf({ pods: [down(3, gone)] })?.isCertain)
+    const killed: Terminated = { exitCode: 137, reason: "OOMKilled", containerID: "a" }
+    const trouble = after(killed, gone)
+    assert.strictEqual(trouble?.cause._tag, "OutOfMemory")
+    assert.isTrue(trouble?.isCertain)
+  })
+
   it("tells a quota from another refusal", () => {
     const refused = (message: string) =>
       causeOf({

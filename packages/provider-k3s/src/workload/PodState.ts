@@ -188,6 +188,10 @@ export interface Past {
   readonly ends: ReadonlyArray<Terminated>
 }
 
+/** The run could not begin because its pod's sandbox was gone: a memory limit ends the sandbox as a whole. */
+const hasNoSandbox = ({ message = "", reason }: Terminated): boolean =>
+  reason === "StartError" && /sandbox\b.*\bnot running/.test(message)
+
 /** Why the pod is not ready, where its status says it. */
 export const troubleOf = (
   pod: Pod,
@@ -225,8 +229,10 @@ export const troubleOf = (
       isCertain: restartCount >= certainRestarts,
       certainAfter: 10
     }
-  const ended = state?.terminated ?? lastState?.terminated
-  if (ended === undefined) return undefined
+  const latest = state?.terminated ?? lastState?.terminated
+  if (latest === undefined) return undefined
+  // What took the sandbox away ended a run before; kubelet makes another sandbox.
+  const ended = hasNoSandbox(latest) ? (ends.findLast((end) => !hasNoSandbox(end)) ?? latest) : latest
   // While the next run goes on, nothing is certain: it may be the one that succeeds.
   const isDown = state?.running === undefined
   if (ended.reason === "OOMKilled")
@@ -242,7 +248,7 @@ export const troubleOf = (
   if (ended.reason === "StartError" || ended.reason === "ContainerCannotRun")
     return {
       cause: new ContainerNotStarted({ pod: name, detail: ended.message ?? ended.reason }),
-      isCertain: isDown && restartCount >= 1
+      isCertain: isDown && restartCount >= 1 && !hasNoSandbox(ended)
     }
   const [before, last] = ends.slice(-2)
   const isRepeated = before !== undefined && last !== undefined && isSameCrash(before, last)
