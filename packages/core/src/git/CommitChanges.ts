@@ -1,7 +1,7 @@
 /** What a commit says, and which paths differ from another: their trees are fetched, no file is. */
 import * as Effect from "effect/Effect"
 import type { CommitSha } from "../domain/Source.ts"
-import { fetchCommits, type ObjectTarget } from "./FetchCommit.ts"
+import { fetchTrees, type ObjectTarget } from "./FetchCommit.ts"
 import { git } from "./GitCommand.ts"
 import type { GitReason } from "./GitReason.ts"
 
@@ -18,17 +18,15 @@ export const commitChanges = Effect.fnUntraced(function* (
   from: CommitSha | undefined
 ): Effect.fn.Return<CommitChanges, GitReason> {
   const { commit, gitDir, settings } = target
-  // A host that knows no filter sends the files too.
-  const fetch = (commits: ReadonlyArray<CommitSha>) => fetchCommits(target, ["--filter=blob:none"], commits)
   const base =
     from === undefined
       ? undefined
-      : yield* fetch([from, commit]).pipe(
+      : yield* fetchTrees(target, [from, commit]).pipe(
           Effect.as(from),
           // The host forgets a commit that no branch leads to any more.
           Effect.catchTag("CommitNotFound", () => Effect.undefined)
         )
-  if (base === undefined) yield* fetch([commit])
+  if (base === undefined) yield* fetchTrees(target, [commit])
   const lines: Array<string> = []
   yield* git({
     settings,

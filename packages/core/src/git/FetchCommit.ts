@@ -78,17 +78,24 @@ const watched = (
   return Effect.raceFirst(call, watch)
 }
 
-const fetch = (target: ObjectTarget, options: ReadonlyArray<string>, refspecs: ReadonlyArray<string>) =>
+interface FetchOptions {
+  /** Of git itself, before the command. */
+  readonly git?: ReadonlyArray<string>
+  readonly fetch?: ReadonlyArray<string>
+}
+
+const fetch = (target: ObjectTarget, options: FetchOptions, refspecs: ReadonlyArray<string>) =>
   watched(
     target,
     [
+      ...(options.git ?? []),
       "fetch",
       "--progress",
       "--no-tags",
       "--no-recurse-submodules",
       "--no-auto-maintenance",
       "--no-write-fetch-head",
-      ...options,
+      ...(options.fetch ?? []),
       "--end-of-options",
       target.settings.url.href,
       ...refspecs
@@ -107,9 +114,9 @@ const makeGitDir = async (gitDir: string): Promise<void> => {
 }
 
 /** Fetches commits by their names. */
-export const fetchCommits = Effect.fnUntraced(function* (
+const fetchCommits = Effect.fnUntraced(function* (
   target: ObjectTarget,
-  options: ReadonlyArray<string>,
+  options: FetchOptions,
   commits: ReadonlyArray<CommitSha>
 ): Effect.fn.Return<void, GitReason> {
   yield* Effect.tryPromise({
@@ -119,12 +126,19 @@ export const fetchCommits = Effect.fnUntraced(function* (
         ? new DiskFull({ folder: target.settings.home })
         : new GitFailed({ detail: String(error) })
   })
-  yield* fetch(target, ["--depth=1", ...options], commits)
+  yield* fetch(target, { ...options, fetch: ["--depth=1", ...(options.fetch ?? [])] }, commits)
 })
 
+/**
+ * Fetches commits and their trees only, from hosts that know a filter. They are compared and never written to disk, so fsck
+ * is not asked: before version 2.45 git does not tell it in such a fetch what is only untidy.
+ */
+export const fetchTrees = (target: ObjectTarget, commits: ReadonlyArray<CommitSha>) =>
+  fetchCommits(target, { git: ["-c", "fetch.fsckObjects=false"], fetch: ["--filter=blob:none"] }, commits)
+
 const fetchObjects = (target: FetchTarget): Effect.Effect<void, GitReason> =>
-  fetchCommits(target, [], [target.commit]).pipe(
-    Effect.catchTag("CommitNotFound", () => fetch(target, [], everything))
+  fetchCommits(target, {}, [target.commit]).pipe(
+    Effect.catchTag("CommitNotFound", () => fetch(target, {}, everything))
   )
 
 /** Leaves the commit's files in `files`, submodules as empty folders. Fails within the limits, never beyond them. */

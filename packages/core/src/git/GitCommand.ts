@@ -27,6 +27,33 @@ export interface GitSettings {
 /** Seconds without at least 1,000 bytes a second after which a transfer counts as dead. */
 const stalledSeconds = 30
 
+/**
+ * What fsck finds (git-fsck(1), "FSCK MESSAGES") and what does no harm: hosts serve such commits
+ * every day, and nobody can change them. Refused stay those that name or reach what they must not (`.git`, `..`,
+ * `.gitmodules`), NUL bytes, damage, and unsorted trees, in which git overlooks a link and a folder of one name.
+ */
+const untidy = [
+  // Who made a commit, and when: nothing here reads it.
+  "badDate",
+  "badDateOverflow",
+  "badEmail",
+  "badName",
+  "badTimezone",
+  "missingAuthor",
+  "missingCommitter",
+  "missingEmail",
+  "missingNameBeforeEmail",
+  "missingSpaceBeforeDate",
+  "missingSpaceBeforeEmail",
+  "multipleAuthors",
+  "zeroPaddedDate",
+  // Git reads the same mode.
+  "zeroPaddedFilemode",
+  // Git leaves out the lines, or all of it.
+  "gitattributesBlob",
+  "gitattributesLineLength"
+] as const
+
 const configuration = (settings: GitSettings): ReadonlyArray<readonly [string, string]> => [
   ["protocol.allow", "never"],
   ["protocol.https.allow", "always"],
@@ -37,10 +64,7 @@ const configuration = (settings: GitSettings): ReadonlyArray<readonly [string, s
   ["http.lowSpeedTime", String(stalledSeconds)],
   ["transfer.bundleURI", "false"],
   ["transfer.fsckObjects", "true"],
-  // Written by old versions of git and harmless; everything else that fsck finds is refused.
-  ["fetch.fsck.zeroPaddedFilemode", "ignore"],
-  ["fetch.fsck.missingSpaceBeforeDate", "ignore"],
-  ["fetch.fsck.badTimezone", "ignore"],
+  ...untidy.map((finding) => [`fetch.fsck.${finding}`, "ignore"] as const),
   // Larger blobs are streamed: a small download that unpacks to a huge blob must not fill the memory.
   ["core.bigFileThreshold", "16m"],
   ["core.hooksPath", "/dev/null"],

@@ -50,16 +50,27 @@ const rules: ReadonlyArray<Rule> = [
   ]
 ]
 
+/** The host's progress: `remote: Counting objects:  45% (9/20)`, `remote: Enumerating objects: 3, done.`, `remote: Total 3 (delta 0), …` */
+const hostProgress = /^remote: *(?:$|[A-Z][a-z]+(?: [a-z]+)*: +\d+(?:%|[,.]|$)|Total \d+ \()/
+
+const onOneLine = (text: string): string => text.replace(/[\u0000-\u001f\u007f]+/g, " ").slice(0, 500)
+
 /** The lines that say something: no progress, no hints. */
 const detailOf = (stderr: string): string => {
   const lines = stderr
     .split(/[\r\n]+/)
     .map((line) => line.trim())
-    .filter((line) => /^(?:fatal|error|remote):/.test(line))
+    .filter((line) => /^(?:fatal|error|remote):/.test(line) && !hostProgress.test(line))
     .map((line) => line.replace(/^(?:fatal|error): /, ""))
-  return (lines.length === 0 ? stderr.trim() : lines.slice(0, 3).join("; "))
-    .replace(/[\u0000-\u001f\u007f]+/g, " ")
-    .slice(0, 500)
+  return onOneLine(lines.length === 0 ? stderr.trim() : lines.slice(0, 3).join("; "))
+}
+
+/** What fsck found in an object that was fetched. What git says behind it is only that it gave up. */
+const findingIn = (stderr: string): string | undefined => {
+  const [, object, finding] = /^error: object ([0-9a-f]{40}): ([A-Za-z0-9]+: .*)$/m.exec(stderr) ?? []
+  return object === undefined || finding === undefined
+    ? undefined
+    : `${onOneLine(finding)} (object ${object}); this can do harm: make the commit anew without it`
 }
 
 export interface FailedCall {
@@ -74,6 +85,8 @@ export const reasonOf = ({ stderr, exitCode, withCredentials, folder }: FailedCa
   if (saysDiskFull(stderr)) return new DiskFull({ folder })
   const transport = /transport '([^']*)' not allowed/.exec(stderr)
   if (transport !== null) return new TransportNotAllowed({ protocol: transport[1] ?? "such" })
+  const finding = findingIn(stderr)
+  if (finding !== undefined) return new RepositoryCorrupt({ detail: finding })
   const rule = rules.find(([pattern]) => pattern.test(stderr))
   const detail = detailOf(stderr)
   return rule === undefined
