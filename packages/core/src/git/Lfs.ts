@@ -141,8 +141,10 @@ const download = async (
   const partial = `${file}.mcpdeploy-lfs`
   const hash = createHash("sha256")
   let size = 0
-  const handle = await open(partial, "wx", (await lstat(file)).mode)
+  const { mode } = await lstat(file)
+  const handle = await open(partial, "wx")
   try {
+    await handle.chmod(mode)
     for await (const chunk of response.body) {
       const piece = Buffer.from(chunk)
       size += piece.length

@@ -30,10 +30,13 @@ const keptStderr = 16 * 1024
 const commandNotFound = 127
 
 /**
+ * What the program writes has the modes that it asks for, whatever this process's umask.
+ *
  * A companion in the program's group waits for the end of standard input, which only this process holds open, and then
  * kills the group: kill -9 of this process ends the program as well, at once.
  */
-const lifeline = 'exec 4<&0; (read -r _ <&4; kill -KILL 0) 3>&- >/dev/null 2>&1 & exec "$@" </dev/null 4<&-'
+const lifeline =
+  'umask 022; exec 4<&0; (read -r _ <&4; kill -KILL 0) 3>&- >/dev/null 2>&1 & exec "$@" </dev/null 4<&-'
 
 const endGroup = (child: ChildProcess): void => {
   if (child.pid === undefined) return

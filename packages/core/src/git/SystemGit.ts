@@ -10,6 +10,7 @@ import { SecretStore } from "../SecretStore.ts"
 import * as CheckoutCache from "./CheckoutCache.ts"
 import { commitChanges } from "./CommitChanges.ts"
 import { fetchCommit, type FetchTarget } from "./FetchCommit.ts"
+import { settleModes } from "./FileModes.ts"
 import { checkGitVersion, type GitSettings } from "./GitCommand.ts"
 import { GitFailed, GitTimedOut, type GitReason, RepositoryMoved } from "./GitReason.ts"
 import { checkHost } from "./HostPolicy.ts"
@@ -52,6 +53,9 @@ export interface SystemGitConfig {
 
 const gibibyte = 1024 ** 3
 
+/** Another value makes every checkout anew. What versions before this one made has modes of their processes' umasks. */
+const checkoutVersion = 2
+
 /**
  * Equal for requests that may share a checkout: the same repository, asked for in the name of the same credentials (by
  * reference, so that a new token finds the old checkout), with the same parts. Who has no access to a private repository
@@ -60,7 +64,14 @@ const gibibyte = 1024 ** 3
 const repositoryKey = ({ url, credentials, submodules = false, lfs = false }: GitRepository): string =>
   createHash("sha256")
     .update(
-      JSON.stringify([new URL(url).href, credentials?.username, credentials?.password, submodules, lfs])
+      JSON.stringify([
+        checkoutVersion,
+        new URL(url).href,
+        credentials?.username,
+        credentials?.password,
+        submodules,
+        lfs
+      ])
     )
     .digest("hex")
     .slice(0, 32)
@@ -202,6 +213,7 @@ export const layer = (
                     const grown = yield* complete(target, tree.size)
                     const total =
                       repository.submodules === true ? yield* fetchSubmodules(target, tree, complete) : tree
+                    yield* settleModes(files)
                     return { size: total.size + grown, files: total.files }
                   })
                 )

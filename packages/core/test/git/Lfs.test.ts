@@ -6,7 +6,7 @@ import { join } from "node:path"
 import { CommitSha } from "@mcpdeploy/core/domain/Source"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { gitServer, makeRepository } from "./GitServer.ts"
+import { commitFiles, gitIn, gitServer, makeRepository } from "./GitServer.ts"
 import { makeGitSource, repositoryAt, temporaryFolder } from "./setup.ts"
 
 const oidOf = (content: Buffer) => createHash("sha256").update(content).digest("hex")
@@ -51,13 +51,16 @@ const lfsServer = (options: LfsOptions) => (request: IncomingMessage, response: 
 
 const checkoutWith = Effect.fnUntraced(function* (options: LfsOptions, config: { maxBytes?: number } = {}) {
   const folder = yield* temporaryFolder
-  const { commit } = makeRepository(join(folder, "repos", "app.git"), {
+  const repository = join(folder, "repos", "app.git")
+  makeRepository(repository, {
     ".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n",
     ".lfsconfig": "[lfs]\n\turl = http://169.254.169.254/\n",
     "assets/large.bin": pointerTo(large),
     "docs/example.txt": pointerTo(large),
     "small.bin": "no pointer"
   })
+  const pointer = gitIn(repository, "rev-parse", "main:assets/large.bin")
+  const commit = commitFiles(repository, {}, "main", [`100755 ${pointer}\tassets/large.bin`])
   const server = yield* gitServer({
     root: join(folder, "repos"),
     credentials: { username: "x-access-token", password: "canary" },
@@ -76,7 +79,11 @@ describe("Git LFS", () => {
       const { checkout } = yield* checkoutWith({})
       const without = yield* checkout(false)
       assert.strictEqual(readFileSync(join(without.path, "assets/large.bin"), "utf8"), pointerTo(large))
-      const { path, size } = yield* checkout(true)
+      const umask = process.umask(0o077)
+      const { path, size } = yield* checkout(true).pipe(
+        Effect.ensuring(Effect.sync(() => process.umask(umask)))
+      )
+      assert.strictEqual(statSync(join(path, "assets/large.bin")).mode & 0o7777, 0o755)
       assert.isTrue(readFileSync(join(path, "assets/large.bin")).equals(large))
       assert.strictEqual(readFileSync(join(path, "small.bin"), "utf8"), "no pointer")
       assert.strictEqual(

@@ -1,6 +1,7 @@
 /** Commits that are odd, by accident or by intent: what of them deploys, and what is refused, in which words. */
 import { execFileSync } from "node:child_process"
-import { readdirSync } from "node:fs"
+import { createHash } from "node:crypto"
+import { lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { CommitSha } from "@mcpdeploy/core/domain/Source"
 import type { GitRepository } from "@mcpdeploy/core/domain/Source"
@@ -8,7 +9,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
-import { gitIn, makeRepository } from "./GitServer.ts"
+import { commitFiles, gitIn, gitServer, makeRepository } from "./GitServer.ts"
 import { makeGitSource, repositoryAt, temporaryFolder } from "./setup.ts"
 
 /** A repository, and means to write objects to it that git itself would not. */
@@ -39,6 +40,7 @@ const workshop = Effect.gen(function* () {
   const git = yield* makeGitSource({ cacheFolder: join(folder, "cache"), allowFile: true })
   const repository: GitRepository = repositoryAt(`file://${path}`)
   return {
+    folder,
     git,
     repository,
     write,
@@ -151,6 +153,112 @@ describe("a commit that can do harm", () => {
         assert.match(message, /\(object [0-9a-f]{40}\)/)
         assert.notMatch(message, /remote:|objects:|\d+%|index-pack/, finding)
       }
+    }).pipe(Effect.scoped)
+  )
+})
+
+/** Runs an effect under another umask. This process's other files get it, too, so nothing else runs meanwhile. */
+const underUmask = <A, E, R>(umask: number, effect: Effect.Effect<A, E, R>) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => process.umask(umask)),
+    () => effect,
+    (before) => Effect.sync(() => void process.umask(before))
+  )
+
+/** Mode of every file and folder below a folder, by path. */
+const modesIn = (folder: string): Readonly<Record<string, string>> =>
+  Object.fromEntries(
+    readdirSync(folder, { recursive: true, withFileTypes: true }).flatMap((entry) => {
+      const path = join(entry.parentPath, entry.name)
+      return entry.isSymbolicLink()
+        ? []
+        : [[path.slice(folder.length + 1), (lstatSync(path).mode & 0o7777).toString(8)]]
+    })
+  )
+
+/** Who may not read a folder of its own cannot fill it; root can. */
+const anyUmask = Schema.Int.check(
+  Schema.isBetween({ minimum: 0, maximum: process.getuid?.() === 0 ? 0o777 : 0o077 })
+)
+const gitModes = Schema.NonEmptyArray(Schema.Literals(["100644", "100755", "100664", "120000"]))
+
+describe("a checkout's modes", () => {
+  it.effect.prop(
+    "are those that git keeps, whatever the umask",
+    [anyUmask, gitModes],
+    ([umask, modes]) =>
+      Effect.gen(function* () {
+        const { commitOf, git, repository, some, tree } = yield* workshop
+        const folder = tree(
+          ...modes.map((mode, index) => [mode, `f${String(index).padStart(4, "0")}`, some.blob] as const)
+        )
+        const sha = commitOf(tree(["100644", "a", some.blob], ["40000", "d", tree(["40000", "e", folder])]))
+        const { path } = yield* underUmask(umask, git.checkout(repository, sha))
+        assert.deepStrictEqual(modesIn(path), {
+          a: "644",
+          d: "755",
+          "d/e": "755",
+          ...Object.fromEntries(
+            modes.flatMap((mode, index) =>
+              mode === "120000"
+                ? []
+                : [[`d/e/f${String(index).padStart(4, "0")}`, mode === "100755" ? "755" : "644"]]
+            )
+          )
+        })
+      }).pipe(Effect.scoped),
+    { arbitrary: { runs: 10 } }
+  )
+
+  it.live("are the same in submodules, and below a folder that hands its group down", () =>
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const repos = join(folder, "repos")
+      makeRepository(join(repos, "sub.git"), { a: "1" })
+      const script = gitIn(join(repos, "sub.git"), "rev-parse", "main:a")
+      const sub = commitFiles(join(repos, "sub.git"), {}, "main", [`100755 ${script}\td/run.sh`])
+      const server = yield* gitServer({ root: repos })
+      makeRepository(join(repos, "app.git"), { "x/a": "1" })
+      const gitmodules = '[submodule "sub"]\n\tpath = vendor/sub\n\turl = ../sub.git\n'
+      const commit = commitFiles(join(repos, "app.git"), { ".gitmodules": gitmodules }, "main", [
+        `160000 ${sub}\tvendor/sub`
+      ])
+      const cache = join(folder, "cache")
+      mkdirSync(cache)
+      execFileSync("chmod", ["2770", cache])
+      const git = yield* makeGitSource({ cacheFolder: cache })
+      const { path } = yield* underUmask(
+        0o077,
+        git.checkout(repositoryAt(`${server.url}/app.git`, { submodules: true }), CommitSha.make(commit))
+      )
+      assert.deepStrictEqual(modesIn(path), {
+        ".gitmodules": "644",
+        x: "755",
+        "x/a": "644",
+        vendor: "755",
+        "vendor/sub": "755",
+        "vendor/sub/a": "644",
+        "vendor/sub/d": "755",
+        "vendor/sub/d/run.sh": "755"
+      })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("are not taken from a checkout that a version before this one left in the cache", () =>
+    Effect.gen(function* () {
+      const { commitOf, folder, git, repository, some, tree } = yield* workshop
+      const sha = commitOf(tree(["100644", "a", some.blob]))
+      const key = createHash("sha256")
+        .update(JSON.stringify([repository.url, undefined, undefined, false, false]))
+        .digest("hex")
+        .slice(0, 32)
+      const old = join(folder, "cache", "checkouts", key, sha)
+      mkdirSync(join(old, "files"), { recursive: true })
+      writeFileSync(join(old, "files", "a"), "1", { mode: 0o600 })
+      const bootId = readFileSync("/proc/sys/kernel/random/boot_id", "utf8").trim()
+      writeFileSync(join(old, "checkout.json"), JSON.stringify({ size: 1, files: 1, bootId }))
+      const { path } = yield* git.checkout(repository, sha)
+      assert.deepStrictEqual(modesIn(path), { a: "644" })
     }).pipe(Effect.scoped)
   )
 })
