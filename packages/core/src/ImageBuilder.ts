@@ -36,7 +36,8 @@ export interface BuildRequest {
   readonly dockerfile: RepositoryPath
   readonly target?: string
   readonly args: Readonly<Record<string, string>>
-  readonly secrets: Readonly<Record<string, Redacted.Redacted>>
+  /** Mounted byte for byte, by id. */
+  readonly secrets: Readonly<Record<string, Redacted.Redacted<Uint8Array>>>
   /** Equal for equal inputs: a repeated call finds the finished build by it. */
   readonly buildKey: string
   /** false: build again even when a finished build with this key is known, because its image is gone. */

@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { SecretRef } from "./domain/Source.ts"
 
-/** The secret is not there. Says the reference, never a value. */
+/** The secret is not there, or not what it has to be. Says the reference, never a value. */
 export class SecretUnavailable extends Schema.TaggedError<SecretUnavailable>()("SecretUnavailable", {
   ref: SecretRef,
   detail: Schema.String
@@ -18,6 +18,9 @@ export class SecretUnavailable extends Schema.TaggedError<SecretUnavailable>()("
     return `the secret ${this.ref} cannot be read: ${this.detail}`
   }
 }
+
+/** A secret's value as it is, whatever it holds. */
+export type SecretBytes = Redacted.Redacted<Uint8Array>
 
 /** A Secret of Kubernetes holds no more. */
 const maxSecretBytes = 1024 * 1024
@@ -31,17 +34,23 @@ const problems: Readonly<Record<string, string>> = {
 export class SecretStore extends Context.Service<
   SecretStore,
   {
+    /** A secret that is used as text: a variable, a password. Without the line break that ends a file's last line. */
     readonly resolve: (ref: SecretRef) => Effect.Effect<Redacted.Redacted, SecretUnavailable>
-    /** The values of several secrets, by the names under which they are used. */
+    /** The texts of several secrets, by the names under which they are used. */
     readonly resolveAll: (
       refs: Readonly<Record<string, SecretRef>>
     ) => Effect.Effect<Readonly<Record<string, Redacted.Redacted>>, SecretUnavailable>
+    /** A secret that is used as a file: byte for byte. */
+    readonly read: (ref: SecretRef) => Effect.Effect<SecretBytes, SecretUnavailable>
+    /** The bytes of several secrets, by the names under which they are used. */
+    readonly readAll: (
+      refs: Readonly<Record<string, SecretRef>>
+    ) => Effect.Effect<Readonly<Record<string, SecretBytes>>, SecretUnavailable>
   }
 >()("mcpdeploy/core/SecretStore") {
   /**
-   * `env:NAME` from `environment`; `file:/path` from the file's text, without its last line break, where the file is in
-   * one of `folders` (every folder when absent). Who writes a service's specification can name everything that is given
-   * here: give a server the narrowest.
+   * `env:NAME` from `environment`; `file:/path` from a file in one of `folders` (every folder when absent). Who writes a
+   * service's specification can name everything that is given here: give a server the narrowest.
    */
   static readonly layer = (
     environment: Readonly<Record<string, string | undefined>>,
@@ -63,26 +72,54 @@ export class SecretStore extends Context.Service<
           if (type !== "File") return yield* unavailable("it is not a file")
           if (size > maxSecretBytes)
             return yield* unavailable(`the file has more than ${maxSecretBytes} bytes`)
-          const text = yield* fs.readFileString(path).pipe(failed)
-          return Redacted.make(text.replace(/\r?\n$/, ""))
+          return yield* fs.readFile(path).pipe(failed)
         })
-        const resolve = Effect.fn("SecretStore.resolve")(function* (ref: SecretRef) {
-          if (!ref.startsWith("env:")) return yield* readFile(ref)
+        const readVariable = (ref: SecretRef) => {
           const value = environment[ref.slice("env:".length)]
           return value === undefined
-            ? yield* new SecretUnavailable({ ref, detail: "the environment variable is not set" })
-            : Redacted.make(value)
+            ? Effect.fail(new SecretUnavailable({ ref, detail: "the environment variable is not set" }))
+            : Effect.succeed(value)
+        }
+        const isVariable = (ref: SecretRef) => ref.startsWith("env:")
+        const read = Effect.fn("SecretStore.read")(function* (ref: SecretRef) {
+          return Redacted.make(
+            isVariable(ref) ? new TextEncoder().encode(yield* readVariable(ref)) : yield* readFile(ref)
+          )
         })
-        return SecretStore.of({
-          resolve,
-          resolveAll: (refs) =>
-            Effect.map(
-              Effect.forEach(Object.entries(refs), ([name, ref]) =>
-                Effect.map(resolve(ref), (value): readonly [string, Redacted.Redacted] => [name, value])
-              ),
-              Object.fromEntries<Redacted.Redacted>
-            )
+        const resolve = Effect.fn("SecretStore.resolve")(function* (ref: SecretRef) {
+          if (isVariable(ref)) return Redacted.make(yield* readVariable(ref))
+          const text = textOf(yield* readFile(ref))
+          return text === undefined
+            ? yield* new SecretUnavailable({
+                ref,
+                detail: "it is no text (UTF-8 without NUL), as a variable must be"
+              })
+            : Redacted.make(text.replace(/\r?\n$/, ""))
         })
+        return SecretStore.of({ read, readAll: each(read), resolve, resolveAll: each(resolve) })
       })
     )
 }
+
+/** The text, or undefined where the bytes are none that a variable could hold. */
+const textOf = (bytes: Uint8Array): string | undefined => {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes)
+    return text.includes("\0") ? undefined : text
+  } catch {
+    // fatal: it throws at the first byte that is not UTF-8
+    return undefined
+  }
+}
+
+const each =
+  <A>(get: (ref: SecretRef) => Effect.Effect<A, SecretUnavailable>) =>
+  (
+    refs: Readonly<Record<string, SecretRef>>
+  ): Effect.Effect<Readonly<Record<string, A>>, SecretUnavailable> =>
+    Effect.map(
+      Effect.forEach(Object.entries(refs), ([name, ref]) =>
+        Effect.map(get(ref), (value): readonly [string, A] => [name, value])
+      ),
+      Object.fromEntries<A>
+    )

@@ -8,6 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { execFileSync } from "node:child_process"
+import { createHash, randomBytes } from "node:crypto"
 import * as fs from "node:fs"
 import {
   builderLayer,
@@ -141,10 +142,35 @@ describe.skipIf(needsDaemon !== "")(`ImageBuilder on a real buildkitd ${needsDae
         const context = yield* folder({
           Dockerfile: `FROM busybox\nRUN --mount=type=secret,id=token sha256sum < /run/secrets/token; : ${unique()}\n`
         })
-        const asked = request(context, { secrets: { token: Redacted.make(secret) } })
+        const asked = request(context, { secrets: { token: Redacted.make(Buffer.from(secret)) } })
         const events = yield* eventsOf(asked)
         assert.match(linesIn(events)[0] ?? "", /^[0-9a-f]{64}/)
         assert.notInclude(JSON.stringify(events), secret)
+      })
+    )
+
+    it.effect("gives a secret byte for byte, whatever it holds", () =>
+      Effect.gen(function* () {
+        const secrets = new Map([
+          ["empty", Buffer.alloc(0)],
+          ["key", Buffer.from("-----BEGIN KEY-----\nabc\n-----END KEY-----\n")],
+          ["windows", Buffer.from("\ufeffa\r\n")],
+          ["every", Buffer.from(Array.from({ length: 256 }, (_, byte) => byte))],
+          ...[1, 100, 3000, 100_000, 1024 * 1024].map((size) => [`random${size}`, randomBytes(size)] as const)
+        ])
+        const mounts = Array.from(secrets.keys(), (id) => `--mount=type=secret,id=${id}`).join(" ")
+        const context = yield* folder({
+          Dockerfile: `FROM busybox\nRUN ${mounts} cd /run/secrets && sha256sum *; : ${unique()}\n`
+        })
+        const events = yield* eventsOf(
+          request(context, {
+            secrets: Object.fromEntries(Array.from(secrets, ([id, bytes]) => [id, Redacted.make(bytes)]))
+          })
+        )
+        assert.sameMembers(
+          [...linesIn(events)],
+          Array.from(secrets, ([id, bytes]) => `${createHash("sha256").update(bytes).digest("hex")}  ${id}`)
+        )
       })
     )
 

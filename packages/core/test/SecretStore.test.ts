@@ -7,6 +7,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import { temporaryFolder } from "./git/setup.ts"
 
 const secret = "canary-secret"
@@ -48,5 +49,42 @@ describe("SecretStore", () => {
         assert.include(error.message, ref)
       }
     })
+  )
+
+  it.live.prop(
+    "gives a file's bytes as they are, and its text without the last line break where it is text",
+    [Schema.Uint8Array, Schema.String, Schema.Literals(["", "\n", "\r\n", "\n\n"])],
+    ([bytes, text, ending]) =>
+      Effect.gen(function* () {
+        const folder = yield* temporaryFolder
+        const store = yield* SecretStore.pipe(
+          Effect.provide(SecretStore.layer({}).pipe(Layer.provide(NodeFileSystem.layer)))
+        )
+        const written = (name: string, content: string | Uint8Array) => {
+          writeFileSync(join(folder, name), content)
+          return SecretRef.make(`file:${folder}/${name}`)
+        }
+        const { any } = yield* store.readAll({ any: written("any", bytes) })
+        assert.deepStrictEqual(
+          [...Redacted.value(any ?? Redacted.make(new Uint8Array([1, 2, 3])))],
+          [...bytes]
+        )
+
+        const plain = text.toWellFormed().replaceAll(/[\0\r\n\ufeff]/g, "")
+        const ref = written("text", `${plain}${ending}`)
+        assert.strictEqual(
+          Redacted.value(yield* store.resolve(ref)),
+          `${plain}${ending === "\n\n" ? "\n" : ""}`
+        )
+        for (const binary of [
+          Buffer.from([...Buffer.from(plain), 0]),
+          Buffer.from([0xff, ...Buffer.from(plain)])
+        ]) {
+          const error = yield* Effect.flip(store.resolve(written("binary", binary)))
+          assert.include(error.message, `file:${folder}/binary`)
+          assert.include(error.message, "it is no text")
+        }
+      }).pipe(Effect.scoped),
+    { arbitrary: { runs: 50 } }
   )
 })

@@ -42,7 +42,10 @@ const requestOf = (
   dockerfile: RepositoryPath.make("Dockerfile"),
   args: attempt.args ?? {},
   secrets: Object.fromEntries(
-    Object.entries(attempt.secrets ?? {}).map(([id, value]) => [id, Redacted.make(value)])
+    Object.entries(attempt.secrets ?? {}).map(([id, value]) => [
+      id,
+      Redacted.make(new TextEncoder().encode(value))
+    ])
   ),
   buildKey: unique(),
   acceptFinished: true,

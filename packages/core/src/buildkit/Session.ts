@@ -32,7 +32,7 @@ export interface RegistryCredentials {
 export interface SessionContent {
   /** Absolute, resolved paths by the name that the builder asks for. */
   readonly directories: Readonly<Record<string, string>>
-  readonly secrets: Readonly<Record<string, Redacted.Redacted>>
+  readonly secrets: Readonly<Record<string, Redacted.Redacted<Uint8Array>>>
   readonly credentials: (host: string) => Effect.Effect<RegistryCredentials | undefined>
   /** Two builds with one key may reuse each other's files: one key for one tenant's service. */
   readonly sharedKey: string
@@ -77,8 +77,8 @@ const unaryMethods = (content: SessionContent): Readonly<Record<string, UnaryMet
     const { ID } = fromBinary(GetSecretRequestSchema, request)
     const secret = Object.hasOwn(content.secrets, ID) ? content.secrets[ID] : undefined
     if (secret === undefined) return Promise.reject(new CallFailed(code.notFound, `secret ${ID} not found`))
-    const data = new TextEncoder().encode(String(Redacted.value(secret)))
-    return Promise.resolve(toBinary(GetSecretResponseSchema, create(GetSecretResponseSchema, { data })))
+    const response = create(GetSecretResponseSchema, { data: Redacted.value(secret) })
+    return Promise.resolve(toBinary(GetSecretResponseSchema, response))
   }
 })
 const diffCopy = "/moby.filesync.v1.FileSync/DiffCopy"

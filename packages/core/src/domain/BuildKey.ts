@@ -21,7 +21,7 @@ export interface BuildInputs {
   readonly target?: string
   readonly args: Readonly<Record<string, string>>
   /** Values of the build's secrets, by id. */
-  readonly secrets: Readonly<Record<string, Redacted.Redacted>>
+  readonly secrets: Readonly<Record<string, Redacted.Redacted<Uint8Array>>>
   /** Names what builds, such as BuildKit's version: another builder may make another image. */
   readonly builderVersion: string
 }
@@ -34,7 +34,7 @@ const sortedEntries = <A>(record: Readonly<Record<string, A>>): ReadonlyArray<re
  * under `secretKey`, so that a short secret cannot be guessed from it. Keep `secretKey` for as long as keys are to match.
  */
 export const buildKey = (inputs: BuildInputs, secretKey: Redacted.Redacted): BuildKey => {
-  const digestOf = (value: Redacted.Redacted): string =>
+  const digestOf = (value: Redacted.Redacted<Uint8Array>): string =>
     createHmac("sha256", Redacted.value(secretKey)).update(Redacted.value(value)).digest("hex")
   // An array has one order and JSON one way to quote: canonical as it stands.
   const canonical = JSON.stringify([

@@ -132,7 +132,7 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
         service: request.service,
         commit
       })
-      const secrets = yield* secretStore.resolveAll(request.build.secrets ?? {})
+      const secrets = yield* secretStore.readAll(request.build.secrets ?? {})
       const inputs = {
         dockerfile: dockerfile ?? RepositoryPath.make("Dockerfile"),
         ...(target === undefined ? {} : { target }),

@@ -1,4 +1,5 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf"
+import { NodeFileSystem } from "@effect/platform-node"
 import { assert, describe, it } from "@effect/vitest"
 import { endpointOf } from "@mcpdeploy/core/buildkit/Address"
 import { Deframer, frame } from "../../src/buildkit/Framing.ts"
@@ -11,9 +12,14 @@ import {
   HealthCheckResponseSchema
 } from "../../src/buildkit/gen/buildkit_pb.ts"
 import { type SessionContent, openSession } from "@mcpdeploy/core/buildkit/Session"
+import { SecretRef } from "@mcpdeploy/core/domain/Source"
+import { SecretStore } from "@mcpdeploy/core/SecretStore"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as fs from "node:fs"
 import * as http2 from "node:http2"
 import * as path from "node:path"
 import { Duplex } from "node:stream"
@@ -106,17 +112,27 @@ const call = (
 
 const content: SessionContent = {
   directories: {},
-  secrets: { token: Redacted.make("s3cret") },
+  secrets: { token: Redacted.make(Buffer.from("s3cret")) },
   credentials: (host) =>
     Effect.succeed(host === "r.example" ? { username: "ann", password: Redacted.make("pw") } : undefined),
   sharedKey: "registry.internal:5000/dp-ann-shop/wéb"
 }
 
-const opened = Effect.gen(function* () {
+const openedWith = Effect.fnUntraced(function* (content: SessionContent) {
   const { address, session } = yield* fakeDaemon
   const { id } = yield* openSession(yield* endpointOf(address, undefined), content)
   return { id, ...(yield* Effect.promise(() => session)) }
 })
+const opened = openedWith(content)
+
+const secretOf = (client: http2.ClientHttp2Session, ID: string) =>
+  call(
+    client,
+    "/moby.buildkit.secrets.v1.Secrets/GetSecret",
+    toBinary(GetSecretRequestSchema, create(GetSecretRequestSchema, { ID }))
+  )
+const bytesIn = ({ message }: Answer) =>
+  Buffer.from(fromBinary(GetSecretResponseSchema, message ?? new Uint8Array()).data)
 
 describe("a session", () => {
   it.live("says what it is and what it serves", () =>
@@ -135,21 +151,11 @@ describe("a session", () => {
   it.live("answers for secrets, credentials and its health", () =>
     Effect.gen(function* () {
       const { client } = yield* opened
-      const secret = (ID: string) =>
-        call(
-          client,
-          "/moby.buildkit.secrets.v1.Secrets/GetSecret",
-          toBinary(GetSecretRequestSchema, create(GetSecretRequestSchema, { ID }))
-        )
-      const found = yield* secret("token")
+      const found = yield* secretOf(client, "token")
       assert.strictEqual(found.status, "0")
-      assert(found.message !== undefined)
-      assert.strictEqual(
-        Buffer.from(fromBinary(GetSecretResponseSchema, found.message).data).toString(),
-        "s3cret"
-      )
-      assert.strictEqual((yield* secret("other")).status, "5")
-      assert.strictEqual((yield* secret("__proto__")).status, "5")
+      assert.strictEqual(bytesIn(found).toString(), "s3cret")
+      assert.strictEqual((yield* secretOf(client, "other")).status, "5")
+      assert.strictEqual((yield* secretOf(client, "__proto__")).status, "5")
 
       const credentials = (Host: string) =>
         call(
@@ -165,6 +171,23 @@ describe("a session", () => {
       const health = yield* call(client, "/grpc.health.v1.Health/Check", new Uint8Array())
       assert.strictEqual(fromBinary(HealthCheckResponseSchema, health.message ?? new Uint8Array()).status, 1)
     }).pipe(Effect.scoped)
+  )
+
+  it.live.prop(
+    "gives a secret's file byte for byte",
+    [Schema.Uint8Array],
+    ([bytes]) =>
+      Effect.gen(function* () {
+        const file = path.join(yield* folder({}), "secret")
+        fs.writeFileSync(file, bytes)
+        const store = SecretStore.layer({}).pipe(Layer.provide(NodeFileSystem.layer))
+        const secrets = yield* SecretStore.use((store) =>
+          store.readAll({ file: SecretRef.make(`file:${file}`) })
+        ).pipe(Effect.provide(store))
+        const { client } = yield* openedWith({ ...content, secrets })
+        assert.isTrue(bytesIn(yield* secretOf(client, "file")).equals(bytes))
+      }).pipe(Effect.scoped),
+    { arbitrary: { runs: 30 } }
   )
 
   it.live("refuses other folders and other methods", () =>

@@ -115,13 +115,14 @@ describe("a deploy request", () => {
 
 describe("a build's key", () => {
   const key = Redacted.make("the platform's key")
+  const secretOf = (text: string) => Redacted.make(new TextEncoder().encode(text))
   const inputs: BuildInputs = {
     repository: new GitRepository({ url: RepositoryUrl.make("https://github.com/ann/shop") }),
     commit: CommitSha.make("0123456789abcdef0123456789abcdef01234567"),
     rootDirectory: RepositoryPath.make("."),
     dockerfile: RepositoryPath.make("Dockerfile"),
     args: { A: "1", B: "2" },
-    secrets: { npm: Redacted.make("s3cret") },
+    secrets: { npm: secretOf("s3cret") },
     builderVersion: "0.34.2"
   }
 
@@ -149,8 +150,11 @@ describe("a build's key", () => {
         { args: { A: "1,B=2" } },
         { args: { "A,B": "12" } },
         { secrets: {} },
-        { secrets: { npm: Redacted.make("other") } },
-        { secrets: { npm2: Redacted.make("s3cret") } },
+        { secrets: { npm: secretOf("other") } },
+        { secrets: { npm2: secretOf("s3cret") } },
+        { secrets: { npm: secretOf("s3cret\n") } },
+        { secrets: { npm: Redacted.make(new Uint8Array([0xff])) } },
+        { secrets: { npm: Redacted.make(new Uint8Array([0xfe])) } },
         { builderVersion: "0.35.0" },
         { repository: new GitRepository({ url: RepositoryUrl.make("https://github.com/ann/other") }) },
         { repository: new GitRepository({ url, submodules: true }) },
