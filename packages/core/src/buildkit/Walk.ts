@@ -3,6 +3,7 @@
  *
  * Nothing outside the root is read: symlinks are listed as symlinks and never followed.
  */
+import { isUtf8 } from "node:buffer"
 import * as fs from "node:fs"
 import { type FileStat, deviceOf, toGoMode } from "./FileStat.ts"
 import { followLinks } from "./FollowLinks.ts"
@@ -16,14 +17,35 @@ export interface WalkFilter {
   readonly follow: ReadonlyArray<string>
 }
 
-/** A file's name is not UTF-8, so that neither the wire nor an image can carry it. */
+/** A name that is wanted is not UTF-8, so that neither the wire nor an image can carry it. */
 export class NameNotUtf8 extends Error {
   override readonly name = "NameNotUtf8"
   readonly path: string
-  constructor(file: string) {
-    super(`the name of ${file} is not UTF-8`)
+  constructor(file: string, what = "its name") {
+    super(`${what} is not UTF-8: give it another, or exclude it by .dockerignore`)
     this.path = file
   }
+}
+
+/** What node puts in the place of bytes that are not UTF-8. A name may have it of itself, too. */
+const replacement = "\ufffd"
+
+/** A name in a folder. `raw`: the file system's, where it is not UTF-8; `text` then has a replacement for each such byte. */
+interface Name {
+  readonly text: string
+  readonly raw?: Buffer
+}
+
+const nameOf = (raw: Buffer): Name => {
+  if (isUtf8(raw)) return { text: raw.toString() }
+  // byte by byte, as Go reads it: a pattern's ? is one byte of these
+  let text = ""
+  for (let start = 0; start < raw.length;) {
+    const length = [1, 2, 3, 4].find((length) => isUtf8(raw.subarray(start, start + length)))
+    text += length === undefined ? replacement : raw.toString("utf8", start, start + length)
+    start += length ?? 1
+  }
+  return { text, raw }
 }
 
 /** In UTF-16's order these come before U+E000 to U+FFFF, in UTF-8's behind: surrogates, and what they are compared with. */
@@ -95,6 +117,9 @@ class Selection {
   }
 }
 
+const joined = (directory: string | Buffer, name: string | Buffer): Buffer =>
+  Buffer.concat([Buffer.from(directory), Buffer.from("/"), Buffer.from(name)])
+
 /** fsutil's dedupePaths: a path below the path before it goes; undefined when the root is among them. */
 const withoutNested = (paths: ReadonlyArray<string>): ReadonlyArray<string> | undefined => {
   const kept: Array<string> = []
@@ -117,11 +142,18 @@ export function* walk(root: string, filter: WalkFilter): Generator<FileStat> {
   const firstPathOf = new Map<bigint, string>()
   const ancestors: Array<Directory> = []
 
+  const linkTarget = (file: string): string => {
+    const target = fs.readlinkSync(`${root}/${file}`)
+    if (target.includes(replacement) && !isUtf8(fs.readlinkSync(`${root}/${file}`, "buffer")))
+      throw new NameNotUtf8(file, "what it links to")
+    return target
+  }
+
   const statOf = (file: string, stats: fs.BigIntStats): FileStat => {
     const [deviceMajor, deviceMinor] = deviceOf(stats)
     let size = stats.isDirectory() ? 0 : Number(stats.size)
     let linkName = ""
-    if (stats.isSymbolicLink()) linkName = fs.readlinkSync(`${root}/${file}`)
+    if (stats.isSymbolicLink()) linkName = linkTarget(file)
     else if (!stats.isDirectory() && stats.nlink > 1n) {
       const first = firstPathOf.get(stats.ino)
       if (first === undefined) firstPathOf.set(stats.ino, file)
@@ -142,9 +174,11 @@ export function* walk(root: string, filter: WalkFilter): Generator<FileStat> {
     }
   }
 
-  const namesIn = (directory: string): Array<string> => {
+  const namesIn = (directory: string | Buffer): ReadonlyArray<Name> => {
     try {
-      return sortNames(fs.readdirSync(`${root}/${directory}`))
+      const names = fs.readdirSync(directory)
+      if (!names.some((name) => name.includes(replacement))) return sortNames(names).map((text) => ({ text }))
+      return fs.readdirSync(directory, "buffer").toSorted(Buffer.compare).map(nameOf)
     } catch (error) {
       // a folder that is only entered because an exception might match below it
       if (ancestors.at(-1)?.listed === false && isPermissionDenied(error)) return []
@@ -152,18 +186,18 @@ export function* walk(root: string, filter: WalkFilter): Generator<FileStat> {
     }
   }
 
-  function* walkDirectory(directory: string): Generator<FileStat> {
+  function* walkDirectory(directory: string, real: string | Buffer): Generator<FileStat> {
     const prefix = directory === "" ? "" : `${directory}/`
-    for (const name of namesIn(directory)) {
-      const file = prefix + name
-      const stats = fs.lstatSync(`${root}/${file}`, { bigint: true, throwIfNoEntry: false })
-      if (stats === undefined) {
-        if (name.includes("\ufffd")) throw new NameNotUtf8(file)
-        continue
-      }
+    for (const { raw, text } of namesIn(real)) {
+      const file = prefix + text
+      const path =
+        raw === undefined && typeof real === "string" ? `${real}/${text}` : joined(real, raw ?? text)
+      const stats = fs.lstatSync(path, { bigint: true, throwIfNoEntry: false })
+      if (stats === undefined) continue
       const isDirectory = stats.isDirectory()
       const { enter, excluded, included, list } = selection.decide(file, isDirectory, ancestors.at(-1))
       if (list) {
+        if (typeof path !== "string") throw new NameNotUtf8(file)
         for (const ancestor of ancestors) {
           if (ancestor.listed) continue
           ancestor.listed = true
@@ -173,10 +207,10 @@ export function* walk(root: string, filter: WalkFilter): Generator<FileStat> {
       }
       if (enter) {
         ancestors.push({ path: file, stats, included, excluded, listed: list })
-        yield* walkDirectory(file)
+        yield* walkDirectory(file, path)
         ancestors.pop()
       }
     }
   }
-  yield* walkDirectory("")
+  yield* walkDirectory("", root)
 }

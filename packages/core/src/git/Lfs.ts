@@ -79,8 +79,9 @@ const readPointers = Effect.fnUntraced(function* (
     (path) =>
       Effect.promise(async () => {
         const file = join(target.files, path)
-        const info = await lstat(file)
-        if (!info.isFile() || info.size >= maxPointerBytes) return undefined
+        // Not found: its name is not UTF-8. Then no image can hold it, and it may stay a pointer.
+        const info = await lstat(file).catch(() => undefined)
+        if (info === undefined || !info.isFile() || info.size >= maxPointerBytes) return undefined
         return parsePointer(path, await readFile(file, "utf8"))
       }),
     { concurrency: 8 }

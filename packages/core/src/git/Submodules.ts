@@ -79,6 +79,7 @@ export const fetchSubmodules = Effect.fnUntraced(function* (
     const text = urls.get(path)
     if (text === undefined)
       return yield* new SubmoduleRefused({ path, detail: ".gitmodules has no URL for it" })
+    if (path.includes("\ufffd")) return yield* new SubmoduleRefused({ path, detail: "its path is not UTF-8" })
     if (!Schema.is(RepositoryPath)(path))
       return yield* new SubmoduleRefused({ path, detail: "its path is hostile" })
     if (depth > maxDepth)

@@ -40,7 +40,7 @@ const everything = (root: string): void => {
        touch -d 2001-02-03T04:05:06.123456789Z a/b/c/x
        mkfifo a/pipe
        printf '%s\\n' '# comment' '.git' '**/node_modules/**' '!**/keep.js' '/dangling*' '*.tmp' > .dockerignore
-       printf t > x.tmp`
+       printf t > x.tmp; printf l > "$(printf 'caf\\351.tmp')"`
     ],
     { cwd: root, env: { ...process.env, LC_ALL: "C.UTF-8" } }
   )

@@ -1,4 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Schema from "effect/Schema"
+import { isUtf8 } from "node:buffer"
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -108,9 +110,71 @@ describe("walk", () => {
     assert.isFalse(isRegular(mode))
   })
 
-  it("does not leave out a file whose name is not UTF-8: it says so", () => {
-    const root = tree([])
-    fs.writeFileSync(Buffer.concat([Buffer.from(`${root}/bad-`), Buffer.from([0xff])]), "")
-    assert.throws(() => paths(root), NameNotUtf8)
+  const bytes = (...parts: ReadonlyArray<string | number>): Buffer =>
+    Buffer.concat(parts.map((part) => (typeof part === "string" ? Buffer.from(part) : Buffer.from([part]))))
+
+  it("refuses a name that is wanted and not UTF-8, and says which", () => {
+    const root = tree(["a", "sub/b"])
+    fs.writeFileSync(bytes(root, "/sub/caf", 0xe9, ".txt"), "")
+    const refused = (filter: Partial<WalkFilter>, file: string) => {
+      try {
+        paths(root, filter)
+      } catch (error) {
+        assert.instanceOf(error, NameNotUtf8)
+        assert.strictEqual(error instanceof NameNotUtf8 ? error.path : undefined, file)
+        return
+      }
+      assert.fail("not refused")
+    }
+    refused({}, "sub/caf\ufffd.txt")
+    refused({ include: ["sub"] }, "sub/caf\ufffd.txt")
+    refused({ follow: ["sub/c*"] }, "sub/caf\ufffd.txt")
+    fs.mkdirSync(bytes(root, "/", 0xff, "/"))
+    fs.writeFileSync(bytes(root, "/", 0xff, "/x"), "")
+    refused({ exclude: ["sub", "?", "!?/x"] }, "\ufffd/x")
   })
+
+  it("passes over a name that is not UTF-8 where nobody wants it", () => {
+    const root = tree(["a", "sub/b"])
+    fs.writeFileSync(bytes(root, "/r", 0xe9, "sum", 0xe9, ".pdf"), "")
+    fs.writeFileSync(bytes(root, "/sub/", 0xe2, 0x82), "")
+    fs.mkdirSync(bytes(root, "/", 0xff))
+    fs.writeFileSync(bytes(root, "/", 0xff, "/x"), "")
+    assert.deepStrictEqual(paths(root, { include: ["a", "sub/b"] }), ["a", "sub", "sub/b"])
+    assert.deepStrictEqual(paths(root, { follow: ["a"] }), ["a"])
+    assert.deepStrictEqual(paths(root, { exclude: ["*.pdf", "sub/??", "?", "!a"] }), ["a", "sub", "sub/b"])
+  })
+
+  it("takes a name that is UTF-8 though it looks as if it were not", () => {
+    const root = tree(["a\ufffd", "b"])
+    fs.writeFileSync(bytes(root, "/a", 0xff), "")
+    assert.deepStrictEqual(paths(root, { exclude: ["b"], include: ["b"] }), [])
+    assert.throws(() => paths(root), NameNotUtf8)
+    fs.rmSync(bytes(root, "/a", 0xff))
+    assert.deepStrictEqual(paths(root), ["a\ufffd", "b"])
+  })
+
+  it("refuses a link whose target is not UTF-8 only where it is wanted", () => {
+    const root = tree(["a"])
+    fs.symlinkSync(bytes("caf", 0xe9), `${root}/link`)
+    fs.symlinkSync("caf\ufffd", `${root}/odd`)
+    assert.throws(() => paths(root), /what it links to is not UTF-8/)
+    assert.deepStrictEqual(paths(root, { exclude: ["link"] }), ["a", "odd"])
+  })
+
+  it.prop(
+    "lists all names that are UTF-8, in the order of their bytes, with others among them that are excluded",
+    [Schema.Array(Schema.Uint8Array)],
+    ([random]) => {
+      const root = tree([])
+      const names = random
+        .map((name) => Buffer.from(name.filter((byte) => byte !== 0 && byte !== 0x2f)).subarray(0, 200))
+        .filter((name) => name.length > 0 && !["..", "."].includes(name.toString()))
+      for (const name of names) fs.writeFileSync(bytes(`${root}/`, ...name), "")
+      const valid = Array.from(new Set(names.filter(isUtf8).map(String))).filter(
+        (name) => !name.includes("\ufffd")
+      )
+      assert.deepStrictEqual(paths(root, { exclude: ["*\ufffd*"] }), sortNames(valid))
+    }
+  )
 })

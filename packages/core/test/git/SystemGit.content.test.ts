@@ -22,13 +22,14 @@ const workshop = Effect.gen(function* () {
       input: content,
       encoding: "utf8"
     }).trim()
-  const tree = (...entries: ReadonlyArray<readonly [mode: string, name: string, object: string]>) =>
+  const tree = (...entries: ReadonlyArray<readonly [mode: string, name: string | Buffer, object: string]>) =>
     write(
       "tree",
       Buffer.concat(
         entries.flatMap(([mode, name, object]) => [
-          Buffer.from(`${mode} ${name}\0`),
-          Buffer.from(object, "hex")
+          Buffer.from(`${mode} `),
+          Buffer.from(name),
+          Buffer.from(`00${object}`, "hex")
         ])
       )
     )
@@ -109,7 +110,7 @@ describe("an untidy commit", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect.prop(
+  it.live.prop(
     "is checked out whatever its author line says",
     [Schema.String, Schema.String],
     ([before, behind]) =>
@@ -183,7 +184,7 @@ const anyUmask = Schema.Int.check(
 const gitModes = Schema.NonEmptyArray(Schema.Literals(["100644", "100755", "100664", "120000"]))
 
 describe("a checkout's modes", () => {
-  it.effect.prop(
+  it.live.prop(
     "are those that git keeps, whatever the umask",
     [anyUmask, gitModes],
     ([umask, modes]) =>
@@ -259,6 +260,26 @@ describe("a checkout's modes", () => {
       writeFileSync(join(old, "checkout.json"), JSON.stringify({ size: 1, files: 1, bootId }))
       const { path } = yield* git.checkout(repository, sha)
       assert.deepStrictEqual(modesIn(path), { a: "644" })
+    }).pipe(Effect.scoped)
+  )
+})
+
+describe("a name that is not UTF-8", () => {
+  it.live("is no concern of a checkout, with LFS neither", () =>
+    Effect.gen(function* () {
+      const { commitOf, git, repository, tree, write } = yield* workshop
+      const name = Buffer.from("caf\xe9", "latin1")
+      const pointer = `version https://git-lfs.github.com/spec/v1\noid sha256:${"0".repeat(64)}\nsize 1\n`
+      const sha = commitOf(
+        tree(
+          ["100644", ".gitattributes", write("blob", "* filter=lfs\n")],
+          ["100755", name, write("blob", pointer)]
+        )
+      )
+      const lfs = repositoryAt(repository.url, { lfs: true })
+      const { path } = yield* underUmask(0o077, git.checkout(lfs, sha))
+      assert.deepStrictEqual(readdirSync(path, "latin1").toSorted(), [".gitattributes", "caf\xe9"])
+      assert.strictEqual(lstatSync(Buffer.concat([Buffer.from(`${path}/`), name])).mode & 0o7777, 0o755)
     }).pipe(Effect.scoped)
   )
 })
