@@ -5,7 +5,13 @@ import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { ChildProcess, ChildProcessSpawner } from "effect/process"
-import { BuildSpec, DeployRequest, Generation, SourceSpec } from "@mcpdeploy/core/domain/DeployRequest"
+import {
+  BuildSpec,
+  DeployRequest,
+  dockerfileOf,
+  Generation,
+  SourceSpec
+} from "@mcpdeploy/core/domain/DeployRequest"
 import { Owner, ServiceName, ServiceTarget } from "@mcpdeploy/core/domain/Identity"
 import { GitRef, GitRepository, RepositoryPath } from "@mcpdeploy/core/domain/Source"
 import type { ServiceFile, ServiceSection } from "./ServiceFile.ts"
@@ -71,17 +77,24 @@ export const requestOf = Effect.fn("requestOf")(function* (options: {
   }
   // Of the repository around the service file, a folder is named as seen from that file.
   const rootDirectory = path.join(here?.rootDirectory ?? ".", section.source?.rootDirectory ?? ".")
+  const source = new SourceSpec({
+    repository,
+    ref: ref ?? section.source?.ref ?? GitRef.make("HEAD"),
+    rootDirectory: yield* decodePath(rootDirectory).pipe(
+      Effect.mapError((error) => new InvalidInput({ detail: error.message }))
+    )
+  })
+  const build = section.build ?? new BuildSpec({})
+  if (dockerfileOf({ build, source }) === undefined) {
+    return yield* new InvalidInput({
+      detail: `service "${service}": build.dockerfile, ${build.dockerfile}, leads out of the repository as seen from the root directory, ${rootDirectory}`
+    })
+  }
   return new DeployRequest({
     owner,
     service,
-    source: new SourceSpec({
-      repository,
-      ref: ref ?? section.source?.ref ?? GitRef.make("HEAD"),
-      rootDirectory: yield* decodePath(rootDirectory).pipe(
-        Effect.mapError((error) => new InvalidInput({ detail: error.message }))
-      )
-    }),
-    build: section.build ?? new BuildSpec({}),
+    source,
+    build,
     run: section.run,
     ...(section.trigger === undefined ? {} : { trigger: section.trigger }),
     generation: generation ?? Generation.make(yield* Clock.currentTimeMillis)

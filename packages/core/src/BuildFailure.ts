@@ -39,7 +39,8 @@ export class DockerfileNotFound extends Schema.TaggedError<DockerfileNotFound>()
 }) {
   readonly retryable = false
   override get message(): string {
-    return `there is no ${this.dockerfile} in the root directory: add one, or set "build.dockerfile" or "source.rootDirectory"`
+    const where = this.dockerfile.startsWith("..") ? "beside" : "in"
+    return `there is no ${this.dockerfile} ${where} the root directory: add one, or set "build.dockerfile" or "source.rootDirectory"`
   }
 }
 
@@ -220,13 +221,13 @@ export class ContextUnreadable extends Schema.TaggedError<ContextUnreadable>()("
   }
 }
 
-/** The Dockerfile's path leads out of the context, by a symlink or by "..". */
+/** The Dockerfile's path leads out of the repository, by a symlink or by "..". */
 export class DockerfileEscapes extends Schema.TaggedError<DockerfileEscapes>()("DockerfileEscapes", {
   dockerfile: Schema.String
 }) {
   readonly retryable = false
   override get message(): string {
-    return `the Dockerfile "${this.dockerfile}" leads out of the root directory: use a file inside it`
+    return `the Dockerfile "${this.dockerfile}" leads out of the repository: use a file inside it`
   }
 }
 

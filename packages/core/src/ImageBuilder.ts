@@ -10,7 +10,7 @@ import type * as Stream from "effect/Stream"
 import { BuildFailureReason } from "./BuildFailure.ts"
 import type { UserId } from "./domain/Identity.ts"
 import { ImageDigest, type ImageRef, type PlatformImage } from "./domain/Image.ts"
-import type { RepositoryPath } from "./domain/Source.ts"
+import type { DockerfilePath } from "./domain/Source.ts"
 
 /** Why an image was not built. */
 export class ImageBuilderError extends Schema.TaggedError<ImageBuilderError>()("ImageBuilderError", {
@@ -33,7 +33,10 @@ export interface BuildRequest {
   readonly image: ImageRef | PlatformImage
   /** Absolute path of the folder that is the build's context: the checkout's root directory. */
   readonly context: string
-  readonly dockerfile: RepositoryPath
+  /** Relative to the context. */
+  readonly dockerfile: DockerfilePath
+  /** Absolute path of the folder that the Dockerfile must not leave: the checkout. The context when absent. */
+  readonly repository?: string
   readonly target?: string
   readonly args: Readonly<Record<string, string>>
   /** Mounted byte for byte, by id. */

@@ -1,6 +1,6 @@
 import { assert, describe, layer } from "@effect/vitest"
 import type { BuildFailureReason } from "@mcpdeploy/core/BuildFailure"
-import { RepositoryPath } from "@mcpdeploy/core/domain/Source"
+import { DockerfilePath } from "@mcpdeploy/core/domain/Source"
 import { ImageBuilder } from "@mcpdeploy/core/ImageBuilder"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -116,7 +116,7 @@ describe.skipIf(needsDaemon !== "")(`ImageBuilder on a real buildkitd ${needsDae
           keepnot: "2",
           drop: "3"
         })
-        const dockerfile = RepositoryPath.make("deploy/Dockerfile")
+        const dockerfile = DockerfilePath.make("deploy/Dockerfile")
         const events = yield* eventsOf(request(context, { dockerfile, target: "one" }))
         assert.deepStrictEqual(linesIn(events), ["keep1"])
       })
@@ -357,7 +357,7 @@ describe.skipIf(needsDaemon !== "")(`ImageBuilder on a real buildkitd ${needsDae
         assert.strictEqual((yield* reasonOf(request(context, { target: "b" })))._tag, "TargetNotFound")
         const args = { BUILDKIT_SYNTAX: "evil/frontend" }
         assert.strictEqual((yield* reasonOf(request(context, { args })))._tag, "BuildArgReserved")
-        const dockerfile = RepositoryPath.make("other/Dockerfile")
+        const dockerfile = DockerfilePath.make("other/Dockerfile")
         assert.strictEqual((yield* reasonOf(request(context, { dockerfile })))._tag, "DockerfileNotFound")
       })
     )
@@ -369,10 +369,41 @@ describe.skipIf(needsDaemon !== "")(`ImageBuilder on a real buildkitd ${needsDae
         fs.symlinkSync(`${outside}/Dockerfile`, `${context}/Dockerfile`)
         assert.strictEqual((yield* reasonOf(request(context)))._tag, "DockerfileEscapes")
         fs.symlinkSync("real/file", `${context}/Inside`)
-        builtIn(yield* eventsOf(request(context, { dockerfile: RepositoryPath.make("Inside") })))
+        builtIn(yield* eventsOf(request(context, { dockerfile: DockerfilePath.make("Inside") })))
         fs.symlinkSync(outside, `${context}/folder`)
-        const dockerfile = RepositoryPath.make("folder/Dockerfile")
+        const dockerfile = DockerfilePath.make("folder/Dockerfile")
         assert.strictEqual((yield* reasonOf(request(context, { dockerfile })))._tag, "DockerfileEscapes")
+      })
+    )
+
+    it.effect("takes a Dockerfile beside the context, with its own ignore file or else the context's", () =>
+      Effect.gen(function* () {
+        const show = () => `FROM busybox\nCOPY . /c\nRUN ls /c; : ${unique()}\n`
+        const repository = yield* folder({
+          "docker/own.Dockerfile": show(),
+          "docker/own.Dockerfile.dockerignore": "*\n!own\n",
+          "apps/web/.dockerignore": ".dockerignore\nLinked*\nown\n",
+          "apps/web/own": "",
+          "apps/web/other": ""
+        })
+        const context = `${repository}/apps/web`
+        fs.symlinkSync("../../docker/shared.Dockerfile", `${context}/Linked`)
+        fs.symlinkSync("../../docker", `${context}/LinkedFolder`)
+        for (const [path, files] of [
+          ["../../docker/own.Dockerfile", ["own"]],
+          ["../../docker/shared.Dockerfile", ["other"]],
+          ["Linked", ["other"]],
+          ["LinkedFolder/shared.Dockerfile", ["other"]]
+        ] as const) {
+          fs.writeFileSync(`${repository}/docker/shared.Dockerfile`, show())
+          const dockerfile = DockerfilePath.make(path)
+          const events = yield* eventsOf(request(context, { repository, dockerfile }))
+          assert.deepStrictEqual(linesIn(events), files, path)
+        }
+        fs.writeFileSync(`${repository}/docker/own.Dockerfile`, "FROM busybox\nRUN exit 3\n")
+        const dockerfile = DockerfilePath.make("../../docker/own.Dockerfile")
+        const { message } = yield* reasonOf(request(context, { repository, dockerfile }))
+        assert.match(message, /^docker\/own\.Dockerfile:2:1: "RUN exit 3" ended with exit code 3/)
       })
     )
 
@@ -383,6 +414,21 @@ describe.skipIf(needsDaemon !== "")(`ImageBuilder on a real buildkitd ${needsDae
         })
         fs.symlinkSync("/etc", `${context}/out`)
         assert.deepStrictEqual(linesIn(yield* eventsOf(request(context))), ["/etc"])
+      })
+    )
+
+    it.effect("does not mind a name that is not UTF-8 where no COPY wants it, or it is ignored", () =>
+      Effect.gen(function* () {
+        const files = { "sub/a": "", b: "", ".dockerignore": "sub/caf*\n" }
+        for (const copies of ["COPY sub b /c/", "COPY sub/. /c/\nCOPY b /c"]) {
+          const context = yield* folder({
+            ...files,
+            Dockerfile: `FROM busybox\n${copies}\nRUN ls /c; : ${unique()}\n`
+          })
+          fs.writeFileSync(Buffer.from(`${context}/sub/caf\xe9.txt`, "latin1"), "")
+          fs.writeFileSync(Buffer.from(`${context}/r\xe9sum\xe9.pdf`, "latin1"), "")
+          assert.deepStrictEqual(linesIn(yield* eventsOf(request(context))), ["a", "b"])
+        }
       })
     )
 

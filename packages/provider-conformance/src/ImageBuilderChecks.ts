@@ -1,7 +1,7 @@
 /** What every ImageBuilder promises. */
 import { ImageRef, internalRegistry } from "@mcpdeploy/core/domain/Image"
 import { Namespace, ServiceName, UserId } from "@mcpdeploy/core/domain/Identity"
-import { CommitSha, RepositoryPath } from "@mcpdeploy/core/domain/Source"
+import { CommitSha, DockerfilePath } from "@mcpdeploy/core/domain/Source"
 import {
   type BuildEvent,
   type BuildRequest,
@@ -43,7 +43,7 @@ export const imageBuilderChecks = (of: BuilderConformance): ReadonlyArray<Check<
         commit: CommitSha.make("c".repeat(40))
       }),
       context: yield* of.folder(files),
-      dockerfile: RepositoryPath.make("Dockerfile"),
+      dockerfile: DockerfilePath.make("Dockerfile"),
       args: {},
       secrets: {},
       buildKey: unique,

@@ -27,14 +27,15 @@ export const isSourceOf = (ref: string, fullName: string, defaultBranch: string 
 const short = (text: string): string => (text.length > 200 ? `${text.slice(0, 199)}…` : text)
 
 /** Where something is not known it deploys: a deploy too many does no harm, one too few does. */
-export const decide = (event: PushEvent | DeleteEvent, { source, trigger }: DeployRequest): Decision => {
+export const decide = (event: PushEvent | DeleteEvent, request: DeployRequest): Decision => {
+  const { source } = request
   if (!isSourceOf(source.ref, event.ref, event.defaultBranch)) {
     return filtered("branch", short(`${event.ref} is not ${source.ref}`))
   }
   if (event._tag === "Delete") return filtered("deleted", short(`${event.ref} was deleted; what runs stays`))
   const { doubt, forced, paths } = event.changes
   const isKnown = doubt === undefined && forced !== true
-  const found = filterPush(trigger, { message: event.message ?? "", ...(isKnown ? { paths } : {}) })
+  const found = filterPush(request, { message: event.message ?? "", ...(isKnown ? { paths } : {}) })
   if (found === undefined) return deploy
   const { detail, rule } = found
   const decision = { _tag: "Filtered", rule, detail: short(detail) } as const

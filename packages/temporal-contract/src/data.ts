@@ -35,6 +35,7 @@ export interface SourceSpec {
 
 /** How the image is built. */
 export interface BuildSpec {
+  /** From the root directory, inside or outside of it. */
   readonly dockerfile?: string
   readonly target?: string
   readonly args?: { readonly [name: string]: string }

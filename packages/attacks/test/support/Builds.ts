@@ -4,7 +4,7 @@ import { rmSync } from "node:fs"
 import type { BuildFailureReason } from "@mcpdeploy/core/BuildFailure"
 import { ImageRef, internalRegistry } from "@mcpdeploy/core/domain/Image"
 import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
-import { CommitSha, RepositoryPath } from "@mcpdeploy/core/domain/Source"
+import { CommitSha, DockerfilePath } from "@mcpdeploy/core/domain/Source"
 import { type BuildRequest, ImageBuilder } from "@mcpdeploy/core/ImageBuilder"
 import { Registry } from "@mcpdeploy/core/Registry"
 import * as Effect from "effect/Effect"
@@ -39,7 +39,7 @@ const requestOf = (
   tenant: target.owner.user,
   image: imageOf(target),
   context,
-  dockerfile: RepositoryPath.make("Dockerfile"),
+  dockerfile: DockerfilePath.make("Dockerfile"),
   args: attempt.args ?? {},
   secrets: Object.fromEntries(
     Object.entries(attempt.secrets ?? {}).map(([id, value]) => [

@@ -19,6 +19,7 @@ import type { BuildEvent, BuildRequest } from "../ImageBuilder.ts"
 import type { Endpoint } from "./Address.ts"
 import { classify } from "./Classify.ts"
 import { type Control, connect } from "./Control.ts"
+import type { BuildFiles } from "./Dockerfile.ts"
 import type { StatusResponse } from "./gen/buildkit_pb.ts"
 import { GrpcFailure } from "./GrpcFailure.ts"
 import { awaitEnd } from "./History.ts"
@@ -142,21 +143,21 @@ const cancel = Effect.fnUntraced(function* (
 export const runBuild = Effect.fnUntraced(function* (
   builder: Builder,
   request: BuildRequest,
-  root: string,
+  files: BuildFiles,
   prefix: string
 ): Effect.fn.Return<Stream.Stream<BuildEvent, BuildFailureReason>, BuildFailureReason, Scope.Scope> {
   const { control, endpoint } = builder
   const { secrets, timeoutSeconds } = request
   const ref = newRef(prefix)
   const session = yield* openSession(endpoint, {
-    directories: { context: root, dockerfile: root },
+    directories: { context: files.context, dockerfile: files.repository },
     secrets,
     credentials: builder.credentials,
     sharedKey: scopeOf(request)
   })
   const solver = yield* connect(endpoint)
   const follower = new BuildFollower()
-  const message = yield* solveRequest(request, ref, session.id)
+  const message = yield* solveRequest(request, files.dockerfile, ref, session.id)
 
   const timedOut: Effect.Effect<never, BuildTimedOut | CancelNotConfirmed> = Effect.suspend(() => {
     const error = new BuildTimedOut({ timeoutSeconds, lastLines: follower.lastLines })

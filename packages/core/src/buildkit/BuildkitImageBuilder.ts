@@ -9,7 +9,7 @@ import { type BuildEvent, type BuildRequest, ImageBuilder, ImageBuilderError } f
 import { type BuildkitTls, endpointOf } from "./Address.ts"
 import { type Builder, type Heartbeat, runBuild } from "./Build.ts"
 import { connect } from "./Control.ts"
-import { resolveContext } from "./Dockerfile.ts"
+import { resolveFiles } from "./Dockerfile.ts"
 import { findFinished } from "./History.ts"
 import type { RegistryCredentials } from "./Session.ts"
 import { refPrefix } from "./SolveRequest.ts"
@@ -64,13 +64,13 @@ export const layer = (config: BuildkitConfig): Layer.Layer<ImageBuilder, Builder
         )
 
       const prepare = Effect.fn("ImageBuilder.build")(function* (request: BuildRequest) {
-        const root = yield* resolveContext(request.context, request.dockerfile)
+        const files = yield* resolveFiles(request)
         const prefix = refPrefix(request)
         const finished = request.acceptFinished ? yield* finishedBuild(prefix) : Option.none()
         if (Option.isSome(finished)) {
           return Stream.succeed<BuildEvent>({ _tag: "Built", digest: finished.value, reused: true })
         }
-        const started = Stream.unwrap(runBuild(builder, request, root, prefix))
+        const started = Stream.unwrap(runBuild(builder, request, files, prefix))
         if (yield* slots.takeIfFree(request.tenant)) return started
         const waiting: BuildEvent = { _tag: "BuildProgress", message: "waiting for a free builder" }
         return Stream.succeed(waiting).pipe(

@@ -1,8 +1,9 @@
-/** The context's folder and its Dockerfile, resolved: nothing outside the folder is used. */
+/** The context's folder and the Dockerfile, resolved: nothing outside the repository is used. */
 import * as Effect from "effect/Effect"
 import * as fs from "node:fs/promises"
 import * as path from "node:path"
 import { ContextUnreadable, DockerfileEscapes, DockerfileNotFound } from "../BuildFailure.ts"
+import type { BuildRequest } from "../ImageBuilder.ts"
 
 const isMissing = (cause: unknown): boolean =>
   cause instanceof Error && "code" in cause && (cause.code === "ENOENT" || cause.code === "ENOTDIR")
@@ -15,32 +16,49 @@ const spellings = (dockerfile: string): ReadonlyArray<string> =>
     ? [dockerfile, path.join(path.dirname(dockerfile), "dockerfile")]
     : [dockerfile]
 
-/** The context's real path, once its Dockerfile is seen to be a file inside it. */
-export const resolveContext = Effect.fnUntraced(function* (
-  context: string,
-  dockerfile: string
-): Effect.fn.Return<string, ContextUnreadable | DockerfileEscapes | DockerfileNotFound> {
-  const root = yield* Effect.tryPromise({
-    try: () => fs.realpath(context),
-    catch: (cause) => new ContextUnreadable({ path: context, detail: detailOf(cause) })
+/** What a build reads. All paths but `dockerfile` are absolute and real. */
+export interface BuildFiles {
+  readonly context: string
+  /** The folder that the Dockerfile is in, at whatever depth. */
+  readonly repository: string
+  /** The Dockerfile from there; it may be a link, and its own ignore file lies beside it. */
+  readonly dockerfile: string
+}
+
+const realFolder = (folder: string) =>
+  Effect.tryPromise({
+    try: () => fs.realpath(folder),
+    catch: (cause) => new ContextUnreadable({ path: folder, detail: detailOf(cause) })
   })
-  if (path.isAbsolute(dockerfile)) return yield* new DockerfileEscapes({ dockerfile })
+
+const isInside = (folder: string, file: string): boolean =>
+  file.startsWith(folder === "/" ? folder : `${folder}/`)
+
+/** The files of a build, once its Dockerfile is seen to be a file inside the repository. */
+export const resolveFiles = Effect.fnUntraced(function* (
+  asked: Pick<BuildRequest, "context" | "dockerfile" | "repository">
+): Effect.fn.Return<BuildFiles, ContextUnreadable | DockerfileEscapes | DockerfileNotFound> {
+  const { dockerfile } = asked
+  const context = yield* realFolder(asked.context)
+  const repository = asked.repository === undefined ? context : yield* realFolder(asked.repository)
+  const named = path.join(context, dockerfile)
+  if (path.isAbsolute(dockerfile) || !isInside(repository, named))
+    return yield* new DockerfileEscapes({ dockerfile })
   for (const spelling of spellings(dockerfile)) {
     const real = yield* Effect.tryPromise({
       try: () =>
         fs
-          .realpath(path.join(root, spelling))
+          .realpath(path.join(context, spelling))
           .catch((cause) => (isMissing(cause) ? undefined : Promise.reject(cause))),
       catch: (cause) => new ContextUnreadable({ path: spelling, detail: detailOf(cause) })
     })
     if (real === undefined) continue
-    if (!real.startsWith(root === "/" ? root : `${root}/`))
-      return yield* new DockerfileEscapes({ dockerfile })
+    if (!isInside(repository, real)) return yield* new DockerfileEscapes({ dockerfile })
     const stats = yield* Effect.tryPromise({
       try: () => fs.stat(real),
       catch: (cause) => new ContextUnreadable({ path: spelling, detail: detailOf(cause) })
     })
-    if (stats.isFile()) return root
+    if (stats.isFile()) return { context, repository, dockerfile: path.relative(repository, named) }
   }
   return yield* new DockerfileNotFound({ dockerfile })
 })

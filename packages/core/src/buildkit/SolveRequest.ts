@@ -92,10 +92,12 @@ const sourcePolicy = (image: BuildRequest["image"]) => {
  */
 export const solveRequest = Effect.fnUntraced(function* (
   request: BuildRequest,
+  /** From the folder that the session gives as "dockerfile". */
+  dockerfile: string,
   ref: string,
   session: string
 ): Effect.fn.Return<MessageInitShape<typeof SolveRequestSchema>, BuildArgReserved> {
-  const { args, dockerfile, image, target, tenant } = request
+  const { args, image, target, tenant } = request
   const reserved = Object.keys(args).find((name) => name.startsWith("BUILDKIT_"))
   if (reserved !== undefined) return yield* new BuildArgReserved({ name: reserved })
 

@@ -2,7 +2,7 @@
 import { createHash, createHmac } from "node:crypto"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { CommitSha, GitRepository, RepositoryPath } from "./Source.ts"
+import type { CommitSha, DockerfilePath, GitRepository, RepositoryPath } from "./Source.ts"
 
 /** 32 hexadecimal digits: the first half of a SHA-256. */
 export const BuildKey = Schema.String.pipe(
@@ -17,7 +17,7 @@ export interface BuildInputs {
   readonly repository: GitRepository
   readonly commit: CommitSha
   readonly rootDirectory: RepositoryPath
-  readonly dockerfile: RepositoryPath
+  readonly dockerfile: DockerfilePath
   readonly target?: string
   readonly args: Readonly<Record<string, string>>
   /** Values of the build's secrets, by id. */

@@ -1,7 +1,15 @@
 /** What is to be deployed: the one Schema that the service file, the library, webhooks and workflows share. */
 import * as Schema from "effect/Schema"
 import { Owner, ServiceName, ServiceTarget } from "./Identity.ts"
-import { GitRef, GitRepository, RepositoryPath, SecretRef } from "./Source.ts"
+import {
+  DockerfilePath,
+  dockerfileInRepository,
+  dockerfileLeavesRepository,
+  GitRef,
+  GitRepository,
+  RepositoryPath,
+  SecretRef
+} from "./Source.ts"
 
 /**
  * Name of an environment variable or a build argument, as Kubernetes takes it from 1.34 on (KEP-4369): Spring, Elasticsearch and
@@ -64,8 +72,8 @@ export class SourceSpec extends Schema.Class<SourceSpec>("mcpdeploy/core/SourceS
 
 /** How the image is built. */
 export class BuildSpec extends Schema.Class<BuildSpec>("mcpdeploy/core/BuildSpec")({
-  /** Relative to the root directory; `Dockerfile` when absent. */
-  dockerfile: Schema.optionalKey(RepositoryPath),
+  /** Relative to the root directory, inside or outside of it; `Dockerfile` when absent. */
+  dockerfile: Schema.optionalKey(DockerfilePath),
   target: Schema.optionalKey(Schema.NonEmptyString),
   /** Visible in the image's history: not for secrets. */
   args: Schema.optionalKey(recordOf(EnvName, EnvValue)),
@@ -184,8 +192,22 @@ export class PreviewSpec extends Schema.Class<PreviewSpec>("mcpdeploy/core/Previ
 export const Generation = Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)).pipe(Schema.brand("Generation"))
 export type Generation = typeof Generation.Type
 
-/** What is asked for: whose service, from which source, built and run how. The one shape of every way in. */
-export class DeployRequest extends Schema.Class<DeployRequest>("mcpdeploy/core/DeployRequest")({
+/** The folder that is the build's context where the request does not say. */
+export const defaultRootDirectory = RepositoryPath.make(".")
+/** The Dockerfile where the request does not say, from the root directory. */
+export const defaultDockerfile = DockerfilePath.make("Dockerfile")
+
+/** The Dockerfile's path from the repository's root; undefined where it leads out of the repository. */
+export const dockerfileOf = ({
+  build,
+  source
+}: {
+  readonly build: BuildSpec
+  readonly source: SourceSpec
+}): string | undefined =>
+  dockerfileInRepository(source.rootDirectory ?? defaultRootDirectory, build.dockerfile ?? defaultDockerfile)
+
+const DeployFields = Schema.Struct({
   owner: Owner,
   service: ServiceName,
   source: SourceSpec,
@@ -194,7 +216,18 @@ export class DeployRequest extends Schema.Class<DeployRequest>("mcpdeploy/core/D
   trigger: Schema.optionalKey(TriggerSpec),
   preview: Schema.optionalKey(PreviewSpec),
   generation: Generation
-}) {
+})
+
+const dockerfileStaysInside = Schema.makeFilter((fields: typeof DeployFields.Type) =>
+  dockerfileOf(fields) === undefined
+    ? [{ path: ["build", "dockerfile"], issue: dockerfileLeavesRepository }]
+    : []
+)
+
+/** What is asked for: whose service, from which source, built and run how. The one shape of every way in. */
+export class DeployRequest extends Schema.Class<DeployRequest>("mcpdeploy/core/DeployRequest")(
+  DeployFields.check(dockerfileStaysInside)
+) {
   get target(): ServiceTarget {
     return new ServiceTarget({ owner: this.owner, service: this.service })
   }

@@ -59,13 +59,12 @@ export type RepositoryUrl = typeof RepositoryUrl.Type
 const problemOfPath = (path: string): string | undefined => {
   if (/[\u0000-\u001f\u007f\\]/.test(path)) return "without backslashes or control characters"
   if (path.startsWith("/")) return "relative to the repository's root"
-  const parts = path.split("/")
-  if (parts.includes("..")) return "that stays inside the repository"
-  return parts.some((part) => part.toLowerCase() === ".git") ? "outside of .git" : undefined
+  return path.split("/").some((part) => part.toLowerCase() === ".git") ? "outside of .git" : undefined
 }
 
-/** A path inside the repository, `/` between its parts, never absolute and never with `..`. `.` is the repository's root. */
-export const RepositoryPath = Schema.String.pipe(
+const staysInside = "Expected a path that stays inside the repository"
+
+const pathText = Schema.String.pipe(
   Schema.check(
     Schema.isMinLength(1),
     Schema.isMaxLength(1024),
@@ -73,10 +72,36 @@ export const RepositoryPath = Schema.String.pipe(
       const problem = problemOfPath(path)
       return problem === undefined ? undefined : `Expected a path ${problem}`
     })
-  ),
+  )
+)
+
+/** A path inside the repository, `/` between its parts, never absolute and never with `..`. `.` is the repository's root. */
+export const RepositoryPath = pathText.pipe(
+  Schema.check(Schema.makeFilter((path) => (path.split("/").includes("..") ? staysInside : undefined))),
   Schema.brand("RepositoryPath")
 )
 export type RepositoryPath = typeof RepositoryPath.Type
+
+/** A Dockerfile's path from the root directory. `..` may lead out of that, and not out of the repository. */
+export const DockerfilePath = pathText.pipe(Schema.brand("DockerfilePath"))
+export type DockerfilePath = typeof DockerfilePath.Type
+
+/** A Dockerfile's path from the repository's root; undefined where it leads out of the repository. */
+export const dockerfileInRepository = (
+  rootDirectory: RepositoryPath,
+  dockerfile: DockerfilePath
+): string | undefined => {
+  const parts: Array<string> = []
+  for (const part of `${rootDirectory}/${dockerfile}`.split("/")) {
+    if (part === "" || part === ".") continue
+    if (part !== "..") parts.push(part)
+    else if (parts.pop() === undefined) return undefined
+  }
+  return parts.length === 0 ? "." : parts.join("/")
+}
+
+/** What says that {@link dockerfileInRepository} finds none. */
+export const dockerfileLeavesRepository = staysInside
 
 /**
  * A secret by name, never by value: `env:NAME` (an environment variable of the process) or `file:/absolute/path`.

@@ -11,11 +11,10 @@ import type * as Redacted from "effect/Redacted"
 import { type Applied, ClusterApplier, restoredWorkload, type Workload } from "../ClusterApplier.ts"
 import { buildKey } from "../domain/BuildKey.ts"
 import { emit } from "../domain/DeployEvent.ts"
-import type { DeployRequest } from "../domain/DeployRequest.ts"
+import { defaultDockerfile, defaultRootDirectory, type DeployRequest } from "../domain/DeployRequest.ts"
 import { type ImageDigest, ImageRef, type RegistryName } from "../domain/Image.ts"
 import { platformVariables } from "../domain/PlatformVariables.ts"
 import { Receipt } from "../domain/Receipt.ts"
-import { RepositoryPath } from "../domain/Source.ts"
 import { GitSource, resolveInside } from "../GitSource.ts"
 import { ImageBuilder } from "../ImageBuilder.ts"
 import { Receipts } from "../Receipts.ts"
@@ -125,7 +124,7 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
   const build = Effect.fn("DeploySteps.build")(
     function* ({ commit, request }: Steps.BuildInput) {
       const { dockerfile, target, args, timeoutSeconds } = request.build
-      const rootDirectory = request.source.rootDirectory ?? RepositoryPath.make(".")
+      const rootDirectory = request.source.rootDirectory ?? defaultRootDirectory
       const image = new ImageRef({
         registry: config.registry,
         namespace: request.owner.namespace,
@@ -134,7 +133,7 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
       })
       const secrets = yield* secretStore.readAll(request.build.secrets ?? {})
       const inputs = {
-        dockerfile: dockerfile ?? RepositoryPath.make("Dockerfile"),
+        dockerfile: dockerfile ?? defaultDockerfile,
         ...(target === undefined ? {} : { target }),
         args: { [platformVariables.commit]: commit, ...args },
         secrets
@@ -167,6 +166,7 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
             tenant: request.owner.user,
             image,
             context,
+            repository: checkout.path,
             ...inputs,
             buildKey: key,
             acceptFinished,

@@ -6,10 +6,11 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { buildKey } from "../domain/BuildKey.ts"
+import { defaultDockerfile, defaultRootDirectory } from "../domain/DeployRequest.ts"
 import { UserId } from "../domain/Identity.ts"
 import { ImageDigest, type PlatformImage } from "../domain/Image.ts"
 import { platformVariables } from "../domain/PlatformVariables.ts"
-import { type GitRef, type GitRepository, RepositoryPath } from "../domain/Source.ts"
+import type { GitRef, GitRepository } from "../domain/Source.ts"
 import { GitSource } from "../GitSource.ts"
 import { ImageBuilder } from "../ImageBuilder.ts"
 import { Registry } from "../Registry.ts"
@@ -36,8 +37,6 @@ export interface PlatformImageRequest {
 
 /** The image's builds share the build pool with customers' as one more tenant. */
 const tenant = UserId.make("mcpdeploy")
-const root = RepositoryPath.make(".")
-const dockerfile = RepositoryPath.make("Dockerfile")
 
 /** Repeated, it changes nothing. */
 export const publishPlatformImage = Effect.fn("publishPlatformImage")(function* ({
@@ -61,7 +60,7 @@ export const publishPlatformImage = Effect.fn("publishPlatformImage")(function* 
     {}
   )
   const { commit, path } = checkout
-  const inputs = { dockerfile, args: { [platformVariables.commit]: commit }, secrets: {} }
+  const inputs = { dockerfile: defaultDockerfile, args: { [platformVariables.commit]: commit }, secrets: {} }
   const { digest } = yield* reported("build")(
     Effect.map(
       followBuild(
@@ -71,7 +70,13 @@ export const publishPlatformImage = Effect.fn("publishPlatformImage")(function* 
           context: path,
           ...inputs,
           buildKey: buildKey(
-            { ...inputs, repository, commit, rootDirectory: root, builderVersion: "platform 1" },
+            {
+              ...inputs,
+              repository,
+              commit,
+              rootDirectory: defaultRootDirectory,
+              builderVersion: "platform 1"
+            },
             Redacted.make("no secrets")
           ),
           acceptFinished: false,

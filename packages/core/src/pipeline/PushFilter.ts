@@ -1,6 +1,6 @@
 /** PushFilter: whether a push deploys by itself, from what is known of it. One rule for webhooks and for reconciling. Pure. */
 import ignore from "ignore"
-import type { TriggerSpec } from "../domain/DeployRequest.ts"
+import { defaultRootDirectory, type DeployRequest, dockerfileOf } from "../domain/DeployRequest.ts"
 
 /** What a push brings, as far as it is known. */
 export interface PushedChanges {
@@ -38,16 +38,33 @@ const matcherOf = (patterns: ReadonlyArray<string>): Matcher => {
   return matcher
 }
 
+/**
+ * The Dockerfile where it lies outside of the root directory, and its ignore file: who names the paths of an app thinks of
+ * that app's folder.
+ */
+const filesBeside = (request: Pick<DeployRequest, "build" | "source">): ReadonlyArray<string> => {
+  const { rootDirectory = defaultRootDirectory } = request.source
+  const dockerfile = dockerfileOf(request)
+  const inside = rootDirectory.split("/").filter((part) => part !== "" && part !== ".")
+  const parts = dockerfile?.split("/") ?? []
+  return dockerfile === undefined || inside.every((part, index) => part === parts[index])
+    ? []
+    : [dockerfile, `${dockerfile}.dockerignore`]
+}
+
 /** undefined: it deploys, as it does where something is not known. A deploy too many does no harm, one too few does. */
 export const filterPush = (
-  trigger: TriggerSpec | undefined,
+  request: Pick<DeployRequest, "build" | "source" | "trigger">,
   { message, paths }: PushedChanges
 ): Filtered | undefined => {
+  const { trigger } = request
   if (trigger?.enabled === false) return { rule: "disabled", detail: "trigger.enabled is false" }
   const [mark] = skipMark.exec(message) ?? []
   if (mark !== undefined) return { rule: "skip-ci", detail: `the commit's message says ${mark.trim()}` }
   if (trigger?.paths === undefined || paths === undefined) return undefined
-  return [...paths].some(matcherOf(trigger.paths))
+  const beside = filesBeside(request)
+  const matches = matcherOf(trigger.paths)
+  return [...paths].some((path) => beside.includes(path) || matches(path))
     ? undefined
     : { rule: "paths", detail: `no changed path is among ${trigger.paths.join(", ")}` }
 }

@@ -5,7 +5,7 @@ import { BuildSlots } from "@mcpdeploy/core/BuildSlots"
 import { type BuildkitConfig, layer } from "@mcpdeploy/core/buildkit/BuildkitImageBuilder"
 import { ImageRef, internalRegistry } from "@mcpdeploy/core/domain/Image"
 import { Namespace, ServiceName, UserId } from "@mcpdeploy/core/domain/Identity"
-import { CommitSha, RepositoryPath } from "@mcpdeploy/core/domain/Source"
+import { CommitSha, DockerfilePath } from "@mcpdeploy/core/domain/Source"
 import { type BuildEvent, type BuildRequest, type Built, ImageBuilder } from "@mcpdeploy/core/ImageBuilder"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -58,7 +58,7 @@ export const request = (
 ): BuildRequest & { readonly image: ImageRef } => ({
   image: newImage(),
   context,
-  dockerfile: RepositoryPath.make("Dockerfile"),
+  dockerfile: DockerfilePath.make("Dockerfile"),
   tenant: UserId.make("test"),
   args: {},
   secrets: {},

@@ -1,8 +1,10 @@
 import { buildKey, type BuildInputs } from "@mcpdeploy/core/domain/BuildKey"
-import { decodeDeployRequest, DeployRequest } from "@mcpdeploy/core/domain/DeployRequest"
+import { decodeDeployRequest, DeployRequest, dockerfileOf } from "@mcpdeploy/core/domain/DeployRequest"
 import {
   CommitSha,
   GitRepository,
+  DockerfilePath,
+  dockerfileInRepository,
   RepositoryPath,
   RepositoryUrl,
   SecretRef
@@ -12,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import * as path from "node:path/posix"
 
 const valid = {
   owner: { user: "ann", project: "shop" },
@@ -31,6 +34,10 @@ const withField = (path: ReadonlyArray<string>, value: unknown, object: Json = v
   const inner = object[key]
   return { ...object, [key]: rest.length === 0 ? value : withField(rest, value, isJson(inner) ? inner : {}) }
 }
+
+/** Some beginning of the path lies above where it begins. */
+const climbs = (text: string): boolean =>
+  text.split("/").some((_, end, parts) => path.normalize(parts.slice(0, end + 1).join("/")).startsWith(".."))
 
 describe("a deploy request", () => {
   it.effect("comes back from its encoded form as it was", () =>
@@ -54,6 +61,9 @@ describe("a deploy request", () => {
     [["source", "repository", "credentials"], { password: "hunter2" }, "env:NAME or file:/absolute/path"],
     [["build", "dockerfile"], "/etc/passwd", "relative to the repository's root"],
     [["build", "args"], { "A=B": "x" }, "a variable's name"],
+    [["build", "dockerfile"], "../Dockerfile", "stays inside the repository"],
+    [["build", "dockerfile"], "a/../../b", "stays inside the repository"],
+    [["build", "dockerfile"], "a/../.git/config", "outside of .git"],
     [["build", "secrets"], { "a b": "env:X" }, "a secret's id"],
     [["build", "timeoutSeconds"], 0, "between 1 and 7200"],
     [["run", "port"], 70000, "between 1 and 65535"],
@@ -80,6 +90,41 @@ describe("a deploy request", () => {
         })
     )
   }
+
+  it.effect("takes a Dockerfile outside the root directory and inside the repository", () =>
+    Effect.gen(function* () {
+      for (const [rootDirectory, dockerfile, place] of [
+        ["apps/web", "../../docker/web.Dockerfile", "docker/web.Dockerfile"],
+        ["./apps//web/", "./../Dockerfile", "apps/Dockerfile"],
+        [".", "a/../b", "b"]
+      ] as const) {
+        const source = { ...valid.source, rootDirectory }
+        const request = yield* decodeDeployRequest({ ...valid, source, build: { dockerfile } })
+        assert.strictEqual(dockerfileOf(request), place)
+        assert.strictEqual(String(request.build.dockerfile), dockerfile)
+      }
+      const source = { ...valid.source, rootDirectory: "apps/web" }
+      const outside = { ...valid, source, build: { dockerfile: "../../../Dockerfile" } }
+      const { message } = yield* Effect.flip(decodeDeployRequest(outside))
+      assert.include(message, '["build"]["dockerfile"]')
+    })
+  )
+
+  it.prop(
+    "finds a Dockerfile where a shell in the root directory would, or not in the repository",
+    [
+      Schema.Array(Schema.Literals(["a", "b", ".", ""])),
+      Schema.NonEmptyArray(Schema.Literals(["..", "a", ".", "c"]))
+    ],
+    ([root, file]) => {
+      const [rootDirectory, dockerfile] = [["x", ...root].join("/"), file.join("/")]
+      const found = path.relative("/r", path.join("/r", rootDirectory, dockerfile)) || "."
+      assert.strictEqual(
+        dockerfileInRepository(RepositoryPath.make(rootDirectory), DockerfilePath.make(dockerfile)),
+        climbs(`${rootDirectory}/${dockerfile}`) ? undefined : found
+      )
+    }
+  )
 
   it.effect("names all wrong fields at once", () =>
     Effect.gen(function* () {
@@ -120,7 +165,7 @@ describe("a build's key", () => {
     repository: new GitRepository({ url: RepositoryUrl.make("https://github.com/ann/shop") }),
     commit: CommitSha.make("0123456789abcdef0123456789abcdef01234567"),
     rootDirectory: RepositoryPath.make("."),
-    dockerfile: RepositoryPath.make("Dockerfile"),
+    dockerfile: DockerfilePath.make("Dockerfile"),
     args: { A: "1", B: "2" },
     secrets: { npm: secretOf("s3cret") },
     builderVersion: "0.34.2"
@@ -143,7 +188,8 @@ describe("a build's key", () => {
       ...[
         { commit: CommitSha.make("f".repeat(40)) },
         { rootDirectory: RepositoryPath.make("app") },
-        { dockerfile: RepositoryPath.make("app/Dockerfile") },
+        { dockerfile: DockerfilePath.make("app/Dockerfile") },
+        { dockerfile: DockerfilePath.make("../Dockerfile") },
         { target: "app" },
         { target: "" },
         { args: { A: "1" } },

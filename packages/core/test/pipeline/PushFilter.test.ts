@@ -1,8 +1,24 @@
 import { assert, describe, it } from "@effect/vitest"
-import { TriggerSpec } from "@mcpdeploy/core/domain/DeployRequest"
+import { BuildSpec, SourceSpec, TriggerSpec } from "@mcpdeploy/core/domain/DeployRequest"
+import {
+  DockerfilePath,
+  GitRef,
+  GitRepository,
+  RepositoryPath,
+  RepositoryUrl
+} from "@mcpdeploy/core/domain/Source"
 import { filterPush } from "@mcpdeploy/core/pipeline/PushFilter"
 
 const only = (...paths: [string, ...ReadonlyArray<string>]) => new TriggerSpec({ paths })
+const requestOf = (trigger: TriggerSpec | undefined, root = ".", dockerfile = "Dockerfile") => ({
+  source: new SourceSpec({
+    repository: new GitRepository({ url: RepositoryUrl.make("https://github.com/ann/shop") }),
+    ref: GitRef.make("main"),
+    rootDirectory: RepositoryPath.make(root)
+  }),
+  build: new BuildSpec({ dockerfile: DockerfilePath.make(dockerfile) }),
+  ...(trigger === undefined ? {} : { trigger })
+})
 const changed = (...paths: ReadonlyArray<string>) => ({ message: "change", paths })
 
 describe("filterPush", () => {
@@ -26,7 +42,22 @@ describe("filterPush", () => {
   } as const
   for (const [name, [trigger, changes, rule]] of Object.entries(cases)) {
     it(`${rule === undefined ? "deploys" : `${rule}:`} ${name}`, () => {
-      assert.strictEqual(filterPush(trigger, changes)?.rule, rule)
+      assert.strictEqual(filterPush(requestOf(trigger), changes)?.rule, rule)
+    })
+  }
+
+  for (const [root, dockerfile, path, rule] of [
+    ["apps/web", "../../docker/web.Dockerfile", "docker/web.Dockerfile", undefined],
+    ["apps/web", "../../docker/web.Dockerfile", "docker/web.Dockerfile.dockerignore", undefined],
+    ["apps/web", "../../docker/web.Dockerfile", "docker/api.Dockerfile", "paths"],
+    ["./apps/web/", "../Dockerfile", "apps/Dockerfile", undefined],
+    ["apps/web", "../web2/Dockerfile", "apps/web2/Dockerfile", undefined],
+    ["apps/web", "Dockerfile", "apps/web/Dockerfile", "paths"],
+    [".", "Dockerfile", "Dockerfile", "paths"]
+  ] as const) {
+    it(`${rule === undefined ? "deploys" : "does not deploy"} a change of ${path}, built by ${dockerfile} of ${root}`, () => {
+      const request = requestOf(only("src/"), root, dockerfile)
+      assert.strictEqual(filterPush(request, changed(path))?.rule, rule)
     })
   }
 })

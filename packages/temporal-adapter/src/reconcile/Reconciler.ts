@@ -120,14 +120,11 @@ const make = Effect.fnUntraced(function* ({
   const rests = new Map<string, Rest>()
 
   /** Why a push that was lost deploys nothing. A host that does not say what is in it (any more) filters nothing. */
-  const filterOf = (
-    { source, target, trigger }: DeployRequest,
-    head: CommitSha,
-    receipts: ReadonlyArray<Receipt>
-  ) => {
+  const filterOf = (request: DeployRequest, head: CommitSha, receipts: ReadonlyArray<Receipt>) => {
+    const { source, target } = request
     const deployed = receipts.find(({ rollback }) => rollback !== true)
     return git.changes(source.repository, deployed?.commit, head).pipe(
-      Effect.map((changes) => filterPush(trigger, changes)),
+      Effect.map((changes) => filterPush(request, changes)),
       Effect.catch((error) =>
         Effect.as(Effect.logWarning(`deploying ${target} unfiltered: ${error.message}`), undefined)
       )
