@@ -35,7 +35,16 @@ export const ServiceStatus = Schema.Struct({
   readyReplicas: Schema.Int,
   /** Where the service answers; absent when it is not public. */
   url: Schema.optionalKey(Schema.String),
-  pods: Schema.Array(PodStatus)
+  pods: Schema.Array(PodStatus),
+  /** How many more pods like its own there is room for; what cannot be asked is absent. */
+  room: Schema.optionalKey(
+    Schema.Struct({
+      /** On the region's nodes. */
+      region: Schema.optionalKey(Schema.Int),
+      /** In the project's quota. */
+      project: Schema.optionalKey(Schema.Int)
+    })
+  )
 })
 export type ServiceStatus = typeof ServiceStatus.Type
 

@@ -33,6 +33,14 @@ const Limits = Schema.Struct({
   maxMemory: MemoryQuantity
 })
 
+const Part = Schema.Finite.pipe(Schema.check(Schema.isBetween({ minimum: 0.001, maximum: 1 })))
+
+/**
+ * The part of its limits that a container reserves on its node. What idle apps use, because most are idle most of the time;
+ * what they use above it they share, and under pressure for memory the node ends first who uses most above it.
+ */
+const Reserved = Schema.Struct({ cpu: Part, memory: Part })
+
 /** What all services of one project may use together. A rollout needs room for one pod more of a service. */
 const Quota = Schema.Struct({
   pods: Schema.Int,
@@ -75,8 +83,11 @@ export class RegionConfig extends Schema.Class<RegionConfig>("mcpdeploy/provider
       Effect.succeed({ cpu: "1", memory: "512Mi", maxCpu: "8", maxMemory: "16Gi" })
     )
   ),
+  /** 20m and 64Mi of the default limits. */
+  reserved: Reserved.pipe(Schema.withConstructorDefault(Effect.succeed({ cpu: 0.02, memory: 0.125 }))),
+  /** By limits, not by what is reserved. The default has room for 30 services of default size, all rolled out at once. */
   quota: Quota.pipe(
-    Schema.withConstructorDefault(Effect.succeed({ pods: 60, services: 30, cpu: "16", memory: "32Gi" }))
+    Schema.withConstructorDefault(Effect.succeed({ pods: 60, services: 30, cpu: "64", memory: "32Gi" }))
   ),
   /** Custom domains. */
   domains: Schema.optionalKey(DomainsConfig),

@@ -20,7 +20,22 @@ const service = Argument.String("service").pipe(
 const encodeStatus = Schema.encodeEffect(ServiceStatus)
 const encodeReceipts = Schema.encodeEffect(Schema.Array(Receipt))
 
-const statusText = ({ commit, digest, pods, readyReplicas, replicas, target, url }: ServiceStatus): string =>
+const roomText = ({ project, region }: NonNullable<ServiceStatus["room"]>): string =>
+  [
+    ...(region === undefined ? [] : [`${region} more pods like these on the region's nodes`]),
+    ...(project === undefined ? [] : [`${project} in the project's quota`])
+  ].join(", ")
+
+const statusText = ({
+  commit,
+  digest,
+  pods,
+  readyReplicas,
+  replicas,
+  room,
+  target,
+  url
+}: ServiceStatus): string =>
   [
     `${target}: ${readyReplicas} of ${replicas} ready${url === undefined ? "" : ` at ${url}`}`,
     `  commit ${commit}`,
@@ -28,7 +43,8 @@ const statusText = ({ commit, digest, pods, readyReplicas, replicas, target, url
     ...pods.map(
       ({ lastEnd, name, phase, ready, restarts, trouble = lastEnd }) =>
         `  pod    ${name} ${ready ? "ready" : phase}${restarts === 0 ? "" : `, restarted ${restarts === 1 ? "once" : `${restarts} times`}`}${trouble === undefined ? "" : `: ${trouble}`}`
-    )
+    ),
+    ...(room === undefined ? [] : [`  room   for ${roomText(room)}`])
   ].join("\n")
 
 export const status = Command.make(

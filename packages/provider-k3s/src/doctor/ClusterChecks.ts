@@ -8,7 +8,9 @@ import { type Kind, kinds, type ObjectRef } from "../kubernetes/Kind.ts"
 import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
 import { admissionObjects } from "../manifests/Admission.ts"
 import { labels } from "../manifests/Manifest.ts"
+import { resourcesOf } from "../manifests/Quantity.ts"
 import type { RegionConfig } from "../RegionConfig.ts"
+import { regionRoom } from "../workload/Room.ts"
 import { type Check, checked, failed, type Finding, named, ok, warning } from "./Finding.ts"
 
 /** Kinds of the cluster itself. */
@@ -163,6 +165,23 @@ const services = (api: KubernetesApi): Check =>
     checked("services", reach)
   )
 
+/** Fewer than this, and the next deploys may find no node: a rollout needs one pod more of each service. */
+const fewPods = 5
+
+const room = (api: KubernetesApi, region: RegionConfig): Check => {
+  const { limits, reserved } = region
+  const { cpu, memory } = resourcesOf(limits, reserved).requests
+  return regionRoom(api, region, limits).pipe(
+    Effect.map((count) => {
+      const detail = `${count} more services of the default size fit, which reserve ${cpu} CPU and ${memory} each`
+      return count < fewPods
+        ? warning("room", detail, "add a run node, or lower `reserved` in the region's settings")
+        : ok("room", detail)
+    }),
+    checked("room", reach)
+  )
+}
+
 /** cert-manager renews after two thirds of 90 days: less than this means that renewals have failed for weeks. */
 const renewalDays = 14
 const day = 86_400_000
@@ -235,5 +254,6 @@ export const clusterChecks = (api: KubernetesApi, region: RegionConfig): Readonl
   ).pipe(checked("ingress class", reach)),
   admission(api, region),
   services(api),
+  room(api, region),
   ...(region.domains === undefined ? [] : [certificates(api, region)])
 ]

@@ -7,7 +7,7 @@ import type { RegionConfig } from "../RegionConfig.ts"
 import { annotations, labels, serviceLabels, shortHash } from "./Manifest.ts"
 import { urlOf } from "./PlatformUrl.ts"
 import { projectObject } from "./Project.ts"
-import { cpuQuantity, memoryQuantity, millicores } from "./Quantity.ts"
+import { resourcesOf } from "./Quantity.ts"
 
 /** Name of the only container. */
 export const containerName = "app"
@@ -20,9 +20,6 @@ export const defaultRolloutSeconds = 300
  * ingress and kube-proxy have heard of it, and no connection goes to a pod that is ending.
  */
 const drainSeconds = 5
-
-/** CPU that is reserved, as a part of what may be used: most apps wait most of the time. */
-const reservedCpu = 0.1
 
 /**
  * Kubernetes expands `$(NAME)` in a container's env values, command and arguments; `$$` stands for one `$`. With every
@@ -72,13 +69,9 @@ export const environment = (workload: Workload, region: RegionConfig, secretName
   ]
 }
 
-export const resources = ({ run }: Workload, { limits }: RegionConfig) => {
-  const cpu = millicores(run.cpu ?? limits.cpu)
-  const memory = memoryQuantity(run.memory ?? limits.memory)
-  return {
-    requests: { cpu: cpuQuantity(Math.ceil(cpu * reservedCpu)), memory },
-    limits: { cpu: cpuQuantity(cpu), memory }
-  }
+export const resources = ({ run }: Workload, { limits, reserved }: RegionConfig) => {
+  const { cpu = limits.cpu, memory = limits.memory } = run
+  return resourcesOf({ cpu, memory }, reserved)
 }
 
 /** What kubelet asks to know whether the app serves: its health check, or whether the port accepts connections. */

@@ -4,7 +4,7 @@ import type { Owner } from "@mcpdeploy/core/domain/Identity"
 import type { RegionConfig } from "../RegionConfig.ts"
 import { type Manifest, projectLabels } from "./Manifest.ts"
 import { networkPolicies } from "./NetworkPolicies.ts"
-import { cpuQuantity, memoryQuantity, millicores } from "./Quantity.ts"
+import { cpuQuantity, memoryQuantity, millicores, resourcesOf } from "./Quantity.ts"
 
 /** Name of the project's ServiceAccount, ResourceQuota and LimitRange. */
 export const projectObject = "workload"
@@ -61,8 +61,8 @@ export const resourceQuota = (owner: Owner, { quota }: RegionConfig) =>
   }) satisfies V1ResourceQuota
 
 // Not checked with `satisfies`: the library's type says `_default` for the API's `default`.
-export const limitRange = (owner: Owner, { limits }: RegionConfig) => {
-  const standard = { cpu: cpuQuantity(millicores(limits.cpu)), memory: memoryQuantity(limits.memory) }
+export const limitRange = (owner: Owner, { limits, reserved }: RegionConfig) => {
+  const standard = resourcesOf(limits, reserved)
   return {
     apiVersion: "v1",
     kind: "LimitRange",
@@ -71,8 +71,8 @@ export const limitRange = (owner: Owner, { limits }: RegionConfig) => {
       limits: [
         {
           type: "Container",
-          default: standard,
-          defaultRequest: standard,
+          default: standard.limits,
+          defaultRequest: standard.requests,
           max: { cpu: cpuQuantity(millicores(limits.maxCpu)), memory: memoryQuantity(limits.maxMemory) }
         }
       ]

@@ -22,3 +22,28 @@ export const memoryQuantity = (memory: string): string => {
   }
   return `${amount}${units[unit] ?? ""}`
 }
+
+const binary = Object.fromEntries(units.map((unit, index) => [unit, 1024 ** (index + 1)]))
+const decimal = { n: 1e-9, u: 1e-6, m: 1e-3, "": 1, k: 1e3, M: 1e6, G: 1e9, T: 1e12, P: 1e15, E: 1e18 }
+const factors: Readonly<Record<string, number>> = { ...binary, Ei: 1024 ** 6, ...decimal }
+
+/** The amount of any quantity as Kubernetes writes it: cores, bytes or a count; 0 for what is none. */
+export const amountOf = (quantity: string): number => {
+  const [, number = "0", suffix = ""] = /^([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([A-Za-z]*)$/.exec(quantity) ?? []
+  return Number(number) * (factors[suffix] ?? 0)
+}
+
+/** A container's limits, and what of them it reserves. */
+export const resourcesOf = (
+  { cpu, memory }: { readonly cpu: string; readonly memory: string },
+  reserved: { readonly cpu: number; readonly memory: number }
+) => {
+  const kib = Math.ceil((amountOf(memory) * reserved.memory) / 1024)
+  return {
+    requests: {
+      cpu: cpuQuantity(Math.ceil(millicores(cpu) * reserved.cpu)),
+      memory: memoryQuantity(`${kib}Ki`)
+    },
+    limits: { cpu: cpuQuantity(millicores(cpu)), memory: memoryQuantity(memory) }
+  }
+}

@@ -32,7 +32,18 @@ export const Deployment = Schema.Struct({
     replicas: Schema.Int,
     template: Schema.Struct({
       metadata: Schema.Struct({ labels: Labels }),
-      spec: Schema.Struct({ containers: Schema.Array(Schema.Struct({ image: Schema.String })) })
+      spec: Schema.Struct({
+        containers: Schema.Array(
+          Schema.Struct({
+            image: Schema.String,
+            resources: Schema.optionalKey(
+              Schema.Struct({
+                limits: Schema.optionalKey(Schema.Struct({ cpu: Schema.String, memory: Schema.String }))
+              })
+            )
+          })
+        )
+      })
     })
   }),
   status: Schema.Struct({

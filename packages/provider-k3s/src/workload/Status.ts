@@ -8,6 +8,7 @@ import { howItEnds } from "@mcpdeploy/core/domain/RolloutCause"
 import { platformHost } from "@mcpdeploy/core/domain/PlatformHost"
 import { CommitSha } from "@mcpdeploy/core/domain/Source"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import type { ApiFailure, Failure } from "../kubernetes/ApiFailure.ts"
 import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
@@ -18,6 +19,7 @@ import { explain } from "./Explain.ts"
 import { containerOf, digestOf, endsOf, isEnding, isReady, Pod, portOf } from "./PodState.ts"
 import * as Project from "../apply/Project.ts"
 import type { RegionConfig } from "../RegionConfig.ts"
+import { quotaRoom, regionRoom } from "./Room.ts"
 import { Deployment, killedCodes, PodEvent, podTrouble, unhealthyEvents } from "./RolloutState.ts"
 
 const Applied = Schema.Struct({
@@ -96,6 +98,16 @@ export const status = Effect.fnUntraced(function* (
   const applied = yield* decodeAs(Applied, object)(live.metadata.annotations)
   const image = deployment.spec.template.spec.containers[0]?.image ?? ""
   const digest = yield* decodeAs(ImageDigest, object)(image.slice(image.lastIndexOf("@") + 1))
+  const { limits = region.limits } = deployment.spec.template.spec.containers[0]?.resources ?? {}
+  // An account that may not look at the nodes still sees its service.
+  const [onNodes, inQuota] = yield* Effect.all(
+    [Effect.option(regionRoom(api, region, limits)), Effect.option(quotaRoom(api, target.namespace, limits))],
+    { concurrency: "unbounded" }
+  )
+  const room = {
+    ...(Option.isSome(onNodes) ? { region: onNodes.value } : {}),
+    ...(Option.isSome(inQuota) ? { project: inQuota.value } : {})
+  }
   const items = yield* Effect.forEach(pods.items, decodeAs(Pod, "pods"))
   const unhealthy = yield* Effect.forEach(events.items, decodeAs(PodEvent, "events"))
   return {
@@ -110,6 +122,7 @@ export const status = Effect.fnUntraced(function* (
       : { url: urlOf(region, platformHost(target, region.platformDomain), "/") }),
     pods: yield* Effect.forEach(items, (pod) => podStatus(api, target, pod, unhealthy), {
       concurrency: "unbounded"
-    })
+    }),
+    ...(Object.keys(room).length === 0 ? {} : { room })
   }
 })
