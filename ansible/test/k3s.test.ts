@@ -121,12 +121,20 @@ describe("manifests", () => {
 })
 
 describe("the cluster's DNS", () => {
-  const [deployment] = parseAllDocuments(
+  const objects = parseAllDocuments(
     role("k3s_server/templates/coredns.yaml.j2").replaceAll(/\{\{.*?\}\}/g, "0")
-  )
-    .map((document) => document.toJS())
-    .filter((object) => object?.kind === "Deployment")
+  ).map((document) => document.toJS())
+  const [deployment] = objects.filter((object) => object?.kind === "Deployment")
+  const [configuration] = objects.filter((object) => object?.kind === "ConfigMap")
   const { affinity, tolerations } = deployment.spec.template.spec
+
+  // CoreDNS ends with «Wrong argument count or unexpected line ending» at a block of one line.
+  it("has a configuration whose blocks begin and end lines of their own", () => {
+    const corefile: string = configuration.data.Corefile
+    const braced = corefile.split("\n").filter((line) => /[{}]/.test(line))
+    assert.isAbove(braced.length, 6)
+    for (const line of braced) assert.match(line, /^[^{}]*\{$|^ *\}$/)
+  })
 
   it("runs on ops and run alone, on no node twice, so that it answers while ctrl is lost", () => {
     const terms = affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms
