@@ -3,13 +3,20 @@ import { readFile } from "node:fs/promises"
 import { request } from "node:https"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Network from "./Network.ts"
 
 export class KubeApiFailed extends Schema.TaggedError<KubeApiFailed>()("KubeApiFailed", {
   call: Schema.String,
+  /** Of the answer; absent when there was none. */
+  status: Schema.optionalKey(Schema.Int),
   detail: Schema.String
 }) {
+  /** What a control plane that is still coming up says: it is not there, or does not have that namespace or kind yet. */
+  get isNotYet(): boolean {
+    return this.status === undefined || this.status === 404 || this.status === 429 || this.status >= 500
+  }
   override get message(): string {
     return `${this.call}: ${this.detail}`
   }
@@ -28,7 +35,8 @@ export const call = Effect.fn("KubeApi.call")(function* (
   certificates: string,
   { method, path, body, port }: Call
 ) {
-  const failed = (detail: string) => new KubeApiFailed({ call: `${method} ${path}`, detail })
+  const failed = (detail: string, status?: number) =>
+    new KubeApiFailed({ call: `${method} ${path}`, detail, ...(status === undefined ? {} : { status }) })
   const [ca, cert, key] = yield* Effect.tryPromise({
     try: () =>
       Promise.all(["ca.crt", "admin.crt", "admin.key"].map((name) => readFile(join(certificates, name)))),
@@ -54,7 +62,7 @@ export const call = Effect.fn("KubeApi.call")(function* (
           resume(
             (response.statusCode ?? 500) < 300
               ? Effect.succeed(text)
-              : Effect.fail(failed(`${response.statusCode} ${text.slice(0, 500)}`))
+              : Effect.fail(failed(`${response.statusCode} ${text.slice(0, 500)}`, response.statusCode))
           )
         )
       }
@@ -82,3 +90,22 @@ export const apply = (certificates: string, { collection, object }: KubeObject, 
     path: `${collection}/${object.metadata.name}?fieldManager=mcpdeploy-local-region&force=true`,
     body: object
   })
+
+/**
+ * The same once the API server has what the object needs: it makes `kube-system` by itself just after it is ready, and serves a
+ * new kind some moments after that was defined. However busy the machine is, the state decides, and the deadline of a start.
+ */
+export const applyWhenServed = (certificates: string, object: KubeObject, port?: number) =>
+  apply(certificates, object, port).pipe(
+    Effect.retry({ schedule: Schedule.spaced("200 millis"), while: ({ isNotYet }) => isNotYet }),
+    Effect.timeoutOrElse({
+      duration: "90 seconds",
+      orElse: () =>
+        Effect.fail(
+          new KubeApiFailed({
+            call: `${object.object.kind} ${object.object.metadata.name}`,
+            detail: "the API server did not serve it within 90 seconds"
+          })
+        )
+    })
+  )

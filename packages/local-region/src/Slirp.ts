@@ -49,7 +49,11 @@ const forward = Effect.fn("Slirp.forward")(function* (socket: string, hostPort: 
 /** Waits for slirp4netns to be up, then opens the ports on 127.0.0.1 of the machine. */
 export const forwardPorts = Effect.fn("Slirp.forwardPorts")(function* (socket: string, ports: HostPorts) {
   yield* ask(socket, { execute: "list_hostfwd" }).pipe(
-    Effect.retry(($) => $(Schedule.spaced("50 millis")).pipe(Schedule.upTo({ times: 200 })))
+    Effect.retry(Schedule.spaced("50 millis")),
+    Effect.timeoutOrElse({
+      duration: "60 seconds",
+      orElse: () => Effect.fail(new RegionEnded({ detail: "slirp4netns did not get ready in 60 seconds" }))
+    })
   )
   yield* forward(socket, ports.api, guestPorts.api)
   yield* forward(socket, ports.registry, guestPorts.registry)

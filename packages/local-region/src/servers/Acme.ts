@@ -6,7 +6,6 @@ import { request } from "node:https"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Certificates from "../Certificates.ts"
 import { ingressClass, runtimeClass } from "../ClusterObjects.ts"
@@ -216,7 +215,7 @@ const applyIssuer = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const { folder } = yield* Supervision
   const ca = yield* fs.readFile(join(folder.certificates, "ca.crt"))
-  yield* KubeApi.apply(folder.certificates, {
+  yield* KubeApi.applyWhenServed(folder.certificates, {
     collection: "/apis/cert-manager.io/v1/clusterissuers",
     object: {
       apiVersion: "cert-manager.io/v1",
@@ -232,11 +231,7 @@ const applyIssuer = Effect.gen(function* () {
       }
     }
   })
-}).pipe(
-  // The API server serves a new kind some moments after it was defined.
-  Effect.retry(($) => $(Schedule.spaced("200 millis")).pipe(Schedule.upTo({ times: 50 }))),
-  Effect.mapError(failed)
-)
+}).pipe(Effect.mapError(failed))
 
 const startCertManager = Effect.fn("Acme.startCertManager")(function* () {
   const fs = yield* FileSystem.FileSystem
@@ -265,7 +260,7 @@ const removeIssuer = Effect.gen(function* () {
     path: `/apis/cert-manager.io/v1/clusterissuers/${issuer}`
   }).pipe(
     Effect.asVoid,
-    Effect.catch((error) => (error.detail.startsWith("404") ? Effect.void : Effect.fail(failed(error))))
+    Effect.catch((error) => (error.status === 404 ? Effect.void : Effect.fail(failed(error))))
   )
 })
 

@@ -213,15 +213,9 @@ export const applyClusterObjects = Effect.fn("Kubernetes.applyClusterObjects")(f
   const admission = yield* Effect.orDie(admissionObjects)
   yield* Effect.forEach(
     [...clusterObjects, ...admission],
-    (each) => KubeApi.apply(folder.certificates, each),
-    {
-      discard: true
-    }
-  ).pipe(
-    // kube-system and the default rights are made by the API server itself, just after it is ready.
-    Effect.retry(($) => $(Schedule.spaced("200 millis")).pipe(Schedule.upTo({ times: 100 }))),
-    Effect.mapError((error) => new RegionEnded({ detail: error.message }))
-  )
+    (each) => KubeApi.applyWhenServed(folder.certificates, each),
+    { discard: true }
+  ).pipe(Effect.mapError((error) => new RegionEnded({ detail: error.message })))
 })
 
 /** The node takes pods. */
