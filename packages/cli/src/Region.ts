@@ -67,6 +67,8 @@ const localRegion: Effect.Effect<RegionFile, CommandFailed, FileSystem.FileSyste
       kubeconfig,
       platformDomain: PlatformDomain.make("localhost"),
       ingressEndpoint: ingress.http,
+      // Its kube-proxy is told to sync every 100 ms.
+      serviceSyncMs: 200,
       ...domains
     },
     buildkit,

@@ -91,6 +91,11 @@ export class RegionConfig extends Schema.Class<RegionConfig>("mcpdeploy/provider
   ),
   /** Custom domains. */
   domains: Schema.optionalKey(DomainsConfig),
+  /**
+   * How long a node may take to lead a service's own name to new pods: kube-proxy's `iptables.minSyncPeriod`, 1 s by default. A
+   * deploy is good only after it, since the services beside it use that name; the request through the ingress takes part of it.
+   */
+  serviceSyncMs: Schema.Finite.pipe(Schema.withConstructorDefault(Effect.succeed(1000))),
   /** How long the app may take to answer through the ingress after its pods are ready. */
   probeSeconds: Schema.Finite.pipe(Schema.withConstructorDefault(Effect.succeed(30)))
 }) {}

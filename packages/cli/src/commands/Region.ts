@@ -20,7 +20,7 @@ import { CheckedStep, checklist } from "../region/Checklist.ts"
 import { likewise, newRegionFiles, versionsOf } from "../region/NewRegion.ts"
 import { directoryOf, infrastructureOf } from "../region/Providers.ts"
 import { readState } from "../region/ReadState.ts"
-import { orFail, print, usage } from "./Root.ts"
+import { announce, orFail, print, usage } from "./Root.ts"
 
 const name = Argument.String("region").pipe(
   Argument.withDescription("Its name, such as eu-central-1, or the path of its directory")
@@ -83,7 +83,11 @@ const plan = Command.make(
     ].join("\n")
     yield* print(text, yield* Effect.orDie(encodePlan(found)))
   }, Effect.scoped)
-).pipe(Command.withDescription("Show what has to change at the region's vendors; changes nothing"))
+).pipe(
+  Command.withDescription(
+    "Show what has to change at the region's vendors. Reads there with the region's tokens (some seconds, some hundred requests at most); changes nothing"
+  )
+)
 
 const apply = Command.make(
   "apply",
@@ -100,7 +104,14 @@ const apply = Command.make(
   },
   Effect.fn("region.apply")(
     function* ({ allow, name: which, only: of, regions: from }) {
-      const { infrastructure } = yield* open(from, which, of)
+      const { infrastructure, region: found } = yield* open(from, which, of)
+      yield* announce(
+        `changing ${found.name} at its vendors as \`mcpdeploy region plan ${which}\` shows; ${
+          allow.length === 0
+            ? "nothing that costs money or takes something away"
+            : `of what costs money or takes something away only ${allow.join(", ")}`
+        }`
+      )
       const { left, made, waiting } = yield* orFail(infrastructure.apply(new Set(allow)))
       const text = [
         ...made.map((change) => `${signs[change.action]} ${change.action} ${printable(nameOf(change))}`),
@@ -115,7 +126,7 @@ const apply = Command.make(
   )
 ).pipe(
   Command.withDescription(
-    "Make the region's vendors as its directory says. Killed and run again, it goes on where it was"
+    "Make the region's vendors as its directory says: what plan shows, no more. Takes minutes where machines are made. What costs money, takes something away or changes what other regions share is done only by --allow. Killed and run again, it goes on where it was"
   )
 )
 
@@ -127,7 +138,11 @@ const verify = Command.make(
     yield* orFail(infrastructure.verify)
     yield* print(`region ${found.name} is as its directory says`, { region: found.name, verified: true })
   }, Effect.scoped)
-).pipe(Command.withDescription("Succeed where nothing has to change; for a schedule"))
+).pipe(
+  Command.withDescription(
+    "Succeed where nothing has to change, as plan finds it; for a schedule. Changes nothing"
+  )
+)
 
 const stepSigns = { done: "✓", missing: "✗", person: "☐" } as const
 
@@ -158,7 +173,11 @@ const check = Command.make(
         detail: `${lacking} of ${steps.length} steps are missing`
       })
   })
-).pipe(Command.withDescription("Show which of the nine steps of a new region are done, and what to do"))
+).pipe(
+  Command.withDescription(
+    "Show which of the nine steps of a new region are done, and what to do. Reads the region's directory and its vendors; changes nothing"
+  )
+)
 
 const decodeName = Schema.decodeUnknownEffect(RegionName)
 const decodeDomain = Schema.decodeUnknownEffect(PlatformDomain)
@@ -210,11 +229,15 @@ const layOut = Command.make(
       files: files.map(([file]) => file)
     })
   }, Effect.scoped)
-).pipe(Command.withDescription("Lay out the directory of a new region"))
+).pipe(
+  Command.withDescription(
+    "Lay out the directory of a new region below --regions. Writes these files alone, and asks no vendor"
+  )
+)
 
 export const region = Command.make("region").pipe(
   Command.withDescription(
-    "The ground that a region stands on: machines' network, load balancer, firewall, DNS"
+    "For operators: the ground that a region stands on: machines' network, load balancer, firewall, DNS. Only apply changes something at vendors"
   ),
   Command.withSubcommands([check, plan, apply, verify, layOut])
 )

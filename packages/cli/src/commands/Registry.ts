@@ -15,7 +15,7 @@ import { CommandFailed, exitCodes } from "../ExitCode.ts"
 import { makeShow } from "../Progress.ts"
 import { operationsLayer, pipelineLayer } from "../Region.ts"
 import { formatOf, terminal } from "../Terminal.ts"
-import { orFail, print, root, usage as usageError } from "./Root.ts"
+import { announce, orFail, print, root, usage as usageError } from "./Root.ts"
 
 const storage = Flag.String("storage").pipe(
   Flag.withDescription("The registry's rootdirectory on this machine"),
@@ -42,6 +42,11 @@ const gc = Command.make(
     )
   },
   Effect.fn("registry.gc")(function* ({ dryRun, grace, storage: root }) {
+    yield* announce(
+      dryRun
+        ? `looking for what nothing needs below ${root}; nothing is removed`
+        : `removing from ${root} what nothing needs and is older than ${grace} hours; --dry-run only shows it`
+    )
     const collected = yield* orFail(
       collect({ storage: new RegistryStorage(root), graceSeconds: grace * 3600, dryRun })
     )
@@ -60,7 +65,7 @@ const gc = Command.make(
   })
 ).pipe(
   Command.withDescription(
-    "Remove images that do not run, are in no kept receipt, and are old; safe while pushes run"
+    "Remove images that do not run, are in no kept receipt, and are older than --grace. Deletes files below --storage, on the registry's own machine, and cannot be undone: see --dry-run. Asks the cluster what it needs, reads every manifest on the disk (some minutes for a large one); safe while pushes run, downtime none. What it frees is seen after a second run, --grace later"
   ),
   Command.provide(operationsLayer)
 )
@@ -120,7 +125,9 @@ const usage = Command.make(
       })
   })
 ).pipe(
-  Command.withDescription("Show what the registry's disk is used for; fails when it is nearly full"),
+  Command.withDescription(
+    "Show what the registry's disk is used for; fails when it is nearly full. Reads every manifest below --storage, on the registry's own machine; writes nothing but --metrics"
+  ),
   Command.provide(operationsLayer)
 )
 
@@ -151,6 +158,9 @@ const publish = Command.make(
   },
   Effect.fn("registry.publish")(function* ({ component, ref, repository, tag, timeout }) {
     const image = new PlatformImage({ registry: internalRegistry, component, tag })
+    yield* announce(
+      `building ${repository} at ${ref}; then ${image} is what was built, whatever it was before`
+    )
     const { json, verbose } = yield* root
     const show = yield* makeShow(terminal, formatOf(json), verbose)
     const published = yield* orFail(
@@ -164,11 +174,15 @@ const publish = Command.make(
     })
   }, Effect.scoped)
 ).pipe(
-  Command.withDescription("Build an image of the platform itself from a Git commit, and publish it"),
+  Command.withDescription(
+    "Build an image of the platform itself from a Git commit on the region's builder (some minutes), and publish it. Replaces what the tag names; changes nothing in the cluster, which takes it with its next rollout"
+  ),
   Command.provide(pipelineLayer)
 )
 
 export const registry = Command.make("registry").pipe(
-  Command.withDescription("The registry's disk, and the platform's own images"),
+  Command.withDescription(
+    "For operators: the registry's disk, and the platform's own images. gc deletes, publish writes, usage reads"
+  ),
   Command.withSubcommands([gc, usage, publish])
 )

@@ -87,6 +87,9 @@ export const print = Effect.fnUntraced(function* (text: string, value: unknown) 
   yield* Console.log(json ? jsonLine(value) : printableText(text))
 })
 
+/** Says what is about to be done, before it is: on standard error, so that results stay apart. */
+export const announce = (text: string) => Console.error(printableText(text))
+
 /** Whatever is wrong with the input ends the process with the code for that. */
 export function usage<A, E extends { readonly message: string }, R>(
   effect: Effect.Effect<A, E, R>

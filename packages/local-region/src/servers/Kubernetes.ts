@@ -136,6 +136,8 @@ export const startProxy = Effect.fn("Kubernetes.startProxy")(function* () {
     args: [
       `--kubeconfig=${kubeconfig("proxy")}`,
       "--proxy-mode=iptables",
+      // A new pod is reached by its service's name at once, not up to a second later.
+      "--iptables-min-sync-period=100ms",
       `--cluster-cidr=${Network.pods.cidr}`,
       `--hostname-override=${Certificates.nodeName}`,
       "--healthz-bind-address=127.0.0.1:10256",

@@ -33,7 +33,13 @@ export const make = (api: KubernetesApi, region: RegionConfig): ClusterApplier["
       (effect, { target }) => Effect.mapError(effect, failed("rollout", target))
     ),
     probe: Effect.fn("ClusterApplier.probe")(
-      (workload: Workload) => patiently(api, workload, "verify", probe(workload, region), Effect.void),
+      (workload: Workload) =>
+        Effect.zipWith(
+          patiently(api, workload, "verify", probe(workload, region), Effect.void),
+          Effect.sleep(region.serviceSyncMs),
+          (evidence) => evidence,
+          { concurrent: true }
+        ),
       (effect, { target }) => Effect.mapError(effect, failed("probe", target))
     ),
     restore: Effect.fn("ClusterApplier.restore")(

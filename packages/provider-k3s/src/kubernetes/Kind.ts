@@ -32,6 +32,7 @@ export const kinds = {
   Deployment: kind("Deployment", "apps/v1", "deployments"),
   ReplicaSet: kind("ReplicaSet", "apps/v1", "replicasets"),
   Ingress: kind("Ingress", "networking.k8s.io/v1", "ingresses"),
+  EndpointSlice: kind("EndpointSlice", "discovery.k8s.io/v1", "endpointslices"),
   NetworkPolicy: kind("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
   Certificate: kind("Certificate", "cert-manager.io/v1", "certificates"),
   CertificateRequest: kind("CertificateRequest", "cert-manager.io/v1", "certificaterequests"),

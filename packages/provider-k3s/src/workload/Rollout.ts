@@ -31,6 +31,7 @@ import {
   type Verdict
 } from "./RolloutState.ts"
 import { remember } from "./Seen.ts"
+import { awaitEndpoints } from "./ServiceEndpoints.ts"
 import { patiently } from "./Siblings.ts"
 
 /** The rollout's state, each time something about it changes, and each second for what only time makes certain. */
@@ -153,6 +154,7 @@ const awaitOnce = Effect.fnUntraced(function* (
   )
   switch (verdict._tag) {
     case "Ready":
+      yield* awaitEndpoints(api, workload, verdict.pods)
       return verdict.pods
     case "Deleted":
       return yield* new ServiceNotFound({ target: workload.target })

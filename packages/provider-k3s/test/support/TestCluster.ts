@@ -27,6 +27,7 @@ export const titled = (title: string, isReady: boolean, needs: string): string =
 export const clusterRegion = new RegionConfig({
   ...(kubeconfig === undefined ? {} : { kubeconfig }),
   platformDomain: PlatformDomain.make("ml.ink"),
+  serviceSyncMs: 200,
   ...(ingress === undefined ? {} : { ingressEndpoint: ingress })
 })
 
