@@ -120,7 +120,7 @@ describe("an untidy commit", () => {
         const sha = commit(`tree ${some.tree}\nauthor ${line}\ncommitter ${line}\n\nodd\n`)
         yield* git.checkout(repository, sha)
       }).pipe(Effect.scoped),
-    { arbitrary: { runs: 10 } }
+    { arbitrary: { runs: 5 } }
   )
 })
 
@@ -208,7 +208,7 @@ describe("a checkout's modes", () => {
           )
         })
       }).pipe(Effect.scoped),
-    { arbitrary: { runs: 10 } }
+    { arbitrary: { runs: 5 } }
   )
 
   it.live("are the same in submodules, and below a folder that hands its group down", () =>

@@ -35,7 +35,7 @@ const buildStep = (asked: Array<BuildRequest>) =>
       Layer.mock(Registry, {}),
       Layer.mock(ClusterApplier, {}),
       Layer.mock(Receipts, { history: () => Effect.succeed([]) }),
-      Layer.mock(SecretStore, { resolveAll: () => Effect.succeed({}) }),
+      Layer.mock(SecretStore, { readAll: () => Effect.succeed({}) }),
       Layer.mock(ServiceCatalog, {})
     ])
   )
