@@ -25,6 +25,7 @@ const apiWith = (logs: { readonly current: Log; readonly previous: Log }): Kuber
   apply: unused,
   replace: unused,
   patch: unused,
+  merge: unused,
   delete: unused,
   stream: (_ref, _subresource, { previous }) => {
     const log = previous === "true" ? logs.previous : logs.current

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs"
 import { assert, describe, it } from "@effect/vitest"
+import { HealthCheck } from "@mcpdeploy/core/domain/DeployRequest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -12,7 +13,7 @@ import { deployment, secretKey, verbatim } from "../src/manifests/Deployment.ts"
 import { hashed, stamped } from "@mcpdeploy/provider-k3s/manifests/Manifest"
 import { namespace, projectManifests } from "../src/manifests/Project.ts"
 import { cpuQuantity, memoryQuantity, millicores } from "../src/manifests/Quantity.ts"
-import { secret, secretName, serviceManifests } from "../src/manifests/Service.ts"
+import { secret, secretName, serversScheme, service, serviceManifests } from "../src/manifests/Service.ts"
 import { recordManifest } from "../src/apply/Record.ts"
 import { commitOf, placeholders, region, sample, targetOf, workloadOf } from "./support/Sample.ts"
 
@@ -186,6 +187,32 @@ describe("the Deployment", () => {
       assert.strictEqual(secretKey(name), name)
   })
 
+  const probesOf = (run: Parameters<typeof workloadOf>[2] & object) => {
+    const [container] = deployment(workloadOf(targetOf("u", "p", "s"), 1, run), region, undefined).spec
+      .template.spec.containers
+    return [container?.readinessProbe, container?.livenessProbe]
+  }
+  const asksAMinute = (probes: ReturnType<typeof probesOf>) =>
+    probes.reduce((sum, probe) => sum + 60 / (probe?.periodSeconds ?? 0), 0)
+
+  it("is asked at most 10 times a minute, and at most as often as its health check says", () => {
+    assert.isAtMost(asksAMinute(probesOf({})), 10)
+    assert.isAtMost(asksAMinute(probesOf({ run: { healthCheck: new HealthCheck({ path: "/" }) } })), 10)
+    const slow = new HealthCheck({ path: "/", periodSeconds: 300 })
+    assert.isAtMost(asksAMinute(probesOf({ run: { healthCheck: slow } })), 0.4)
+  })
+
+  it("is asked by the protocol that it speaks", () => {
+    const [http] = probesOf({ run: { healthCheck: new HealthCheck({ path: "/up" }) } })
+    assert.strictEqual(http?.httpGet?.path, "/up")
+    const [grpc] = probesOf({
+      run: { protocol: "h2c", healthCheck: new HealthCheck({ grpcService: "shop.v1.Cart" }) }
+    })
+    assert.deepInclude(grpc, { grpc: { port: 8080, service: "shop.v1.Cart" } })
+    const [tcp] = probesOf({ run: { protocol: "h2c" } })
+    assert.deepInclude(tcp, { tcpSocket: { port: 8080 } })
+  })
+
   it("is sandboxed, without a token, and never has fewer pods than wanted during a rollout", () => {
     const { spec } = deployment(sample, region, undefined)
     assert.strictEqual(spec.template.spec.runtimeClassName, "gvisor")
@@ -202,6 +229,20 @@ describe("the Deployment", () => {
         .template.metadata.labels["mcpdeploy.dev/revision"]
     assert.strictEqual(revision(1, 1), revision(2, 1))
     assert.notStrictEqual(revision(1, 1), revision(1, 2))
+  })
+})
+
+describe("the Service", () => {
+  it("says that the app speaks HTTP/2 without TLS, to Kubernetes and to Traefik", () => {
+    const target = targetOf("u", "p", "s")
+    const h2c = service(workloadOf(target, 1, { run: { protocol: "h2c" } }))
+    assert.strictEqual(h2c.spec.ports[0]?.appProtocol, "kubernetes.io/h2c")
+    assert.deepStrictEqual(h2c.metadata.annotations, { [serversScheme]: "h2c" })
+    for (const run of [{}, { protocol: "http" }] as const) {
+      const http = service(workloadOf(target, 1, { run }))
+      assert.notProperty(http.spec.ports[0], "appProtocol")
+      assert.notProperty(http.metadata, "annotations")
+    }
   })
 })
 

@@ -16,6 +16,7 @@ const pod = (
 ): Pod => ({
   metadata: {
     name: `pod-${ofRevision}`,
+    namespace: "dp-u-p",
     uid: `uid-${ofRevision}`,
     labels: { "mcpdeploy.dev/revision": ofRevision }
   },

@@ -62,6 +62,7 @@ const memory = () => {
     validate: unused,
     apply: unused,
     patch: unused,
+    merge: unused,
     delete: unused,
     stream: () => Stream.die("not used here")
   }

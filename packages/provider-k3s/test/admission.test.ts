@@ -33,7 +33,7 @@ const objects = admissionObjects(region)
 describe("the region's admission policies", () => {
   it("are written where a person and the local region find them", async () => {
     const head =
-      "# What the cluster refuses in customer namespaces. Written by the test of @mcpdeploy/provider-k3s\n# (`vitest --project provider-k3s -u admission`) from src/Manifests/Admission*.ts.\n"
+      "# What the cluster refuses in customer namespaces. Written by the test of @mcpdeploy/provider-k3s\n# (`vitest --project provider-k3s -u admission`) from src/manifests/Admission*.ts.\n"
     const documents = objects.map((each) => stringify(each, { lineWidth: 0 })).join("---\n")
     await expect(head + documents).toMatchFileSnapshot("../../../regions/eu-central-1/k8s/admission.yaml")
     await expect(`${JSON.stringify(objects, undefined, 2)}\n`).toMatchFileSnapshot(

@@ -44,9 +44,18 @@ export interface BuildSpec {
   readonly timeoutSeconds?: number
 }
 
+/** A path, a gRPC service, or neither. */
+export interface HealthCheck {
+  readonly path?: string
+  readonly grpcService?: string
+  readonly periodSeconds?: number
+}
+
 /** How the image is run. */
 export interface RunSpec {
   readonly port: number
+  /** `http` when absent. */
+  readonly protocol?: "http" | "h2c"
   readonly command?: readonly [string, ...ReadonlyArray<string>]
   readonly env?: { readonly [name: string]: string }
   /** Secrets by reference. */
@@ -56,7 +65,7 @@ export interface RunSpec {
   readonly cpu?: string
   /** `256Mi`, `2Gi`. */
   readonly memory?: string
-  readonly healthCheck?: { readonly path: string }
+  readonly healthCheck?: HealthCheck
   readonly rolloutSeconds?: number
   readonly public?: boolean
   /** Scheduled jobs, by name. */
@@ -135,7 +144,13 @@ export interface Receipt {
   readonly run: RunSpec
   readonly secretName?: string
   readonly pods: ReadonlyArray<PodEvidence>
-  readonly probe?: { readonly url: string; readonly status: number; readonly durationMs: number }
+  readonly probe?: {
+    readonly url: string
+    readonly status: number
+    readonly durationMs: number
+    /** What is odd about the answer though it will do. */
+    readonly warning?: string
+  }
   readonly steps: ReadonlyArray<StepTiming>
   readonly rollback?: boolean
   readonly restartedAt?: string

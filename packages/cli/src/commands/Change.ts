@@ -9,7 +9,7 @@ import { Receipt } from "@mcpdeploy/core/domain/Receipt"
 import { changeService, type ServiceChange, withReplicas } from "@mcpdeploy/core/pipeline/Change"
 import { nextGeneration, rollback as rollbackTo } from "@mcpdeploy/core/pipeline/Rollback"
 import { clusterLayer, operationsLayer } from "../Region.ts"
-import { oneTarget, orFail, print, usage } from "./Root.ts"
+import { oneTarget, orFail, print, usage, warningsOf } from "./Root.ts"
 
 const service = Argument.String("service").pipe(
   Argument.withDescription("The service; may be left out when the file has only one"),
@@ -36,7 +36,10 @@ export const rollback = Command.make(
         rollbackTo({ target, commit: Option.getOrUndefined(to), generation })
       )
     )
-    yield* print(`${target} runs commit ${receipt.commit} again`, yield* Effect.orDie(encodeReceipt(receipt)))
+    yield* print(
+      [`${target} runs commit ${receipt.commit} again`, ...warningsOf(receipt)].join("\n"),
+      yield* Effect.orDie(encodeReceipt(receipt))
+    )
   })
 ).pipe(
   Command.withDescription("Run an earlier deploy again: no build, its image is in the registry"),
@@ -52,7 +55,7 @@ export const changed = Effect.fn("changed")(function* (
   const receipt = yield* orFail(
     Effect.flatMap(nextGeneration(target), (generation) => changeService(target, generation, change))
   )
-  yield* print(text, yield* Effect.orDie(encodeReceipt(receipt)))
+  yield* print([text, ...warningsOf(receipt)].join("\n"), yield* Effect.orDie(encodeReceipt(receipt)))
 })
 
 const decodeReplicas = Schema.decodeUnknownEffect(

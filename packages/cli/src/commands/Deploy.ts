@@ -19,7 +19,7 @@ import { makeShow, seconds } from "../Progress.ts"
 import { formatOf, terminal } from "../Terminal.ts"
 import { pipelineLayer } from "../Region.ts"
 import { requestOf, servicesOf } from "../RequestOf.ts"
-import { orFail, print, root, serviceFile, usage } from "./Root.ts"
+import { orFail, print, root, serviceFile, usage, warningsOf } from "./Root.ts"
 
 const services = Argument.String("service").pipe(
   Argument.withDescription("Services of the file; all of them when none is named"),
@@ -97,7 +97,8 @@ const outcomeText = (service: string, outcome: DeployOutcome): string => {
         ...pods.map(({ name, node }) => `  pod    ${name} on ${node}`),
         ...(probe === undefined
           ? []
-          : [`  answer ${probe.status} in ${Math.round(probe.durationMs)} ms from ${probe.url}`])
+          : [`  answer ${probe.status} in ${Math.round(probe.durationMs)} ms from ${probe.url}`]),
+        ...warningsOf(outcome.receipt)
       ].join("\n")
     }
     case "Superseded":

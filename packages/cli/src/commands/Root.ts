@@ -7,6 +7,7 @@ import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import { Command, Flag } from "effect/cli"
 import { ServiceName } from "@mcpdeploy/core/domain/Identity"
+import type { Receipt } from "@mcpdeploy/core/domain/Receipt"
 import { commandFailed, CommandFailed, exitCodes } from "../ExitCode.ts"
 import { jsonLine, printableText } from "../Printable.ts"
 import { targetOf } from "../RequestOf.ts"
@@ -80,6 +81,10 @@ export const oneTarget = Effect.fn("oneTarget")(function* (name: Option.Option<s
   }
   return yield* targetOf(file, yield* serviceName(only)).pipe(usage)
 })
+
+/** What of a deploy that succeeded its author should know, a line each. */
+export const warningsOf = ({ probe }: Receipt): ReadonlyArray<string> =>
+  probe?.warning === undefined ? [] : [`  WARNING ${probe.warning}`]
 
 /** Prints a result: `text` for people, `value` with `--json`. */
 export const print = Effect.fnUntraced(function* (text: string, value: unknown) {

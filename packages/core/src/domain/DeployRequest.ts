@@ -81,15 +81,32 @@ export class BuildSpec extends Schema.Class<BuildSpec>("mcpdeploy/core/BuildSpec
   timeoutSeconds: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 7200 })))
 }) {}
 
-/** How Kubernetes asks the app whether it serves. Without it, the port must accept connections. */
+/** `run.healthCheck.periodSeconds` when absent. */
+export const defaultPeriodSeconds = 10
+
+/** How Kubernetes asks the app whether it serves. Without a path or a gRPC service, the port must accept connections. */
 export class HealthCheck extends Schema.Class<HealthCheck>("mcpdeploy/core/HealthCheck")({
   /** HTTP path that answers 200 to 399. */
-  path: Schema.String.pipe(
-    Schema.check(
-      Schema.isPattern(/^\/[^\s]*$/, { expected: 'a path that begins with "/"' }),
-      Schema.isMaxLength(1024)
+  path: Schema.optionalKey(
+    Schema.String.pipe(
+      Schema.check(
+        Schema.isPattern(/^\/[^\s]*$/, { expected: 'a path that begins with "/"' }),
+        Schema.isMaxLength(1024)
+      )
     )
-  )
+  ),
+  /** The service whose status gRPC's health service tells (`grpc.health.v1.Health`); "" is the whole server. */
+  grpcService: Schema.optionalKey(
+    Schema.String.pipe(
+      Schema.check(
+        Schema.isPattern(/^[A-Za-z0-9_./-]{0,200}$/, {
+          expected: "a gRPC service's name, such as shop.v1.Cart"
+        })
+      )
+    )
+  ),
+  /** How often it is asked once it is ready; 10 when absent. Until then it is asked more often. */
+  periodSeconds: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 300 })))
 }) {}
 
 /** Cron (POSIX crontab, 5 fields, or @hourly and the like); the API server knows the rest of its grammar. */
@@ -129,6 +146,8 @@ const JobName = Schema.String.pipe(
 const RunFields = Schema.Struct({
   /** The port on which the app listens; also set as `PORT`. */
   port: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 65535 })),
+  /** What the app speaks on its port: HTTP/1.1, or HTTP/2 without TLS, as gRPC servers do. `http` when absent. */
+  protocol: Schema.optionalKey(Schema.Literals(["http", "h2c"])),
   /** Instead of the image's entrypoint and command. */
   command: Schema.optionalKey(Schema.NonEmptyArray(EnvValue)),
   env: Schema.optionalKey(recordOf(EnvName, EnvValue)),
@@ -163,9 +182,24 @@ const variablesAreClear = Schema.makeFilter(({ env = {}, secrets = {} }: typeof 
     .map((name) => ({ path: ["secrets", name], issue: "Expected a variable that is not in run.env as well" }))
 ])
 
+/** Kubernetes asks a path by HTTP/1.1, which an h2c server does not speak, and gRPC's health service by HTTP/2. */
+const healthCheckIsSpoken = Schema.makeFilter(({ healthCheck, protocol = "http" }: typeof RunFields.Type) => [
+  ...(protocol === "h2c" && healthCheck?.path !== undefined
+    ? [
+        {
+          path: ["healthCheck", "path"],
+          issue: "Expected no path with run.protocol h2c: name run.healthCheck.grpcService, or nothing"
+        }
+      ]
+    : []),
+  ...(protocol === "http" && healthCheck?.grpcService !== undefined
+    ? [{ path: ["healthCheck", "grpcService"], issue: "Expected run.protocol h2c with a gRPC service" }]
+    : [])
+])
+
 /** How the image is run. */
 export class RunSpec extends Schema.Class<RunSpec>("mcpdeploy/core/RunSpec")(
-  RunFields.check(variablesAreClear)
+  RunFields.check(variablesAreClear, healthCheckIsSpoken)
 ) {}
 
 /** Which pushes deploy by themselves. The branch is `source.ref`; without this, every push to it does. */

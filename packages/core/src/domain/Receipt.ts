@@ -18,7 +18,9 @@ export const ProbeEvidence = Schema.Struct({
   url: Schema.String,
   status: Schema.Int,
   /** Milliseconds from the request to the answer's head. */
-  durationMs: Schema.Finite
+  durationMs: Schema.Finite,
+  /** What is odd about the answer though it will do: each visitor is refused. With the answer's first line. */
+  warning: Schema.optionalKey(Schema.String)
 })
 export type ProbeEvidence = typeof ProbeEvidence.Type
 

@@ -77,6 +77,10 @@ describe("a deploy request", () => {
     [["run", "cpu"], "0", "CPU such as 500m"],
     [["run", "memory"], "1G", "memory such as 256Mi"],
     [["run", "healthCheck"], { path: "health" }, 'a path that begins with "/"'],
+    [["run", "healthCheck", "periodSeconds"], 0, "between 1 and 300"],
+    [["run", "healthCheck", "grpcService"], "shop.v1.Cart", "run.protocol h2c"],
+    [["run"], { port: 1, protocol: "h2c", healthCheck: { path: "/" } }, "run.healthCheck.grpcService"],
+    [["run", "protocol"], "grpc", '"http" | "h2c"'],
     [["run", "replica"], 3, "no excess property"],
     [["run", "command"], [], "Missing key"]
   ] as const) {
@@ -124,6 +128,18 @@ describe("a deploy request", () => {
         climbs(`${rootDirectory}/${dockerfile}`) ? undefined : found
       )
     }
+  )
+
+  it.effect("takes a health check of a path, of a gRPC service, or of the port alone", () =>
+    Effect.gen(function* () {
+      for (const run of [
+        { healthCheck: { path: "/up", periodSeconds: 30 } },
+        { protocol: "http", healthCheck: { periodSeconds: 60 } },
+        { protocol: "h2c" },
+        { protocol: "h2c", healthCheck: { grpcService: "" } }
+      ])
+        yield* decodeDeployRequest(withField(["run"], { port: 8080, ...run }))
+    })
   )
 
   it.effect("names all wrong fields at once", () =>

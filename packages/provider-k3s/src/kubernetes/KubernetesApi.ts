@@ -69,6 +69,8 @@ export interface KubernetesApi {
   readonly replace: (manifest: Manifest, ref: ObjectRef) => Effect.Effect<LiveObject, ApiFailure>
   /** JSON patch (RFC 6902). */
   readonly patch: (ref: ObjectRef, operations: Schema.JsonArray) => Effect.Effect<LiveObject, ApiFailure>
+  /** JSON merge patch (RFC 7386). */
+  readonly merge: (ref: ObjectRef, patch: Schema.JsonObject) => Effect.Effect<LiveObject, ApiFailure>
   readonly delete: (
     ref: ObjectRef,
     options: { readonly propagation: "Background" | "Foreground"; readonly precondition?: Precondition }
@@ -218,6 +220,14 @@ export const make = Effect.fnUntraced(function* (
         query: { fieldManager },
         body: JSON.stringify(operations),
         contentType: "application/json-patch+json"
+      }),
+    merge: (ref, patch) =>
+      json(decodeObject, {
+        method: "PATCH",
+        ref,
+        query: { fieldManager },
+        body: JSON.stringify(patch),
+        contentType: "application/merge-patch+json"
       }),
     delete: (ref, { precondition, propagation }) =>
       Effect.asVoid(

@@ -9,6 +9,7 @@ import type { RegionConfig } from "../RegionConfig.ts"
 import { ingressRules } from "./AdmissionIngress.ts"
 import { podRules, podVariables, type Rule } from "./AdmissionPods.ts"
 import { fieldManager, labels, type Manifest } from "./Manifest.ts"
+import { serversScheme } from "./Service.ts"
 
 interface Resources {
   readonly [key: string]: ReadonlyArray<string>
@@ -55,7 +56,11 @@ const serviceRules: ReadonlyArray<Rule> = [
       "object.spec.?externalIPs.orValue([]).size() == 0 && object.spec.?externalName.orValue('') == ''",
     message: "a service has no externalIPs and no externalName"
   },
-  { expression: "object.spec.?selector.orValue({}).size() > 0", message: "a service selects pods" }
+  { expression: "object.spec.?selector.orValue({}).size() > 0", message: "a service selects pods" },
+  {
+    expression: `object.metadata.?annotations.orValue({}).all(name, !name.contains('traefik') || (name == '${serversScheme}' && object.metadata.annotations[name] == 'h2c'))`,
+    message: "annotations for Traefik may only say that the app speaks h2c"
+  }
 ]
 
 const endpointsRule: Rule = {

@@ -1,6 +1,7 @@
 /** The Deployment of a service: how its image runs. */
 import type { V1Deployment, V1PodTemplateSpec } from "@kubernetes/client-node"
 import type { Workload } from "@mcpdeploy/core/ClusterApplier"
+import { defaultPeriodSeconds } from "@mcpdeploy/core/domain/DeployRequest"
 import { platformHost } from "@mcpdeploy/core/domain/PlatformHost"
 import { platformVariables } from "@mcpdeploy/core/domain/PlatformVariables"
 import type { RegionConfig } from "../RegionConfig.ts"
@@ -75,26 +76,49 @@ export const resources = ({ run }: Workload, { limits, reserved }: RegionConfig)
 }
 
 /** What kubelet asks to know whether the app serves: its health check, or whether the port accepts connections. */
-const probeAction = ({ run, target }: Workload, region: RegionConfig) =>
-  run.healthCheck === undefined
-    ? { tcpSocket: { port: run.port } }
-    : {
-        httpGet: {
-          path: run.healthCheck.path,
-          port: run.port,
-          // Frameworks that check the host refuse a pod's address.
-          httpHeaders: [{ name: "Host", value: platformHost(target, region.platformDomain) }]
-        }
+const probeAction = ({ run, target }: Workload, region: RegionConfig) => {
+  const { grpcService, path } = run.healthCheck ?? {}
+  if (path !== undefined)
+    return {
+      httpGet: {
+        path,
+        port: run.port,
+        // Frameworks that check the host refuse a pod's address.
+        httpHeaders: [{ name: "Host", value: platformHost(target, region.platformDomain) }]
       }
+    }
+  return grpcService === undefined
+    ? { tcpSocket: { port: run.port } }
+    : { grpc: { port: run.port, service: grpcService } }
+}
 
-const livenessPeriod = 10
-const livenessFailures = 6
+/** An app that may be slow is not ended for it within a minute. */
+const livenessFailures = 3
+const minLivenessPeriod = 20
 
-/** The app may take as long to start as the rollout may take; only then kubelet ends it for not answering. */
-const livenessDelay = (rolloutSeconds: number) => {
-  const seconds = rolloutSeconds - livenessPeriod * livenessFailures
-  // The API server leaves a zero out.
-  return seconds > 0 ? { initialDelaySeconds: seconds } : {}
+/**
+ * An app is asked at a moderate pace, for ever: many limit how often they answer one address. kubelet asks readiness the
+ * moment the container runs, whatever the pace; while a deploy waits, ReadinessRequests makes it ask more often. A startup
+ * probe would do that too, but is first asked at its next tick, up to a second later.
+ */
+const probes = (workload: Workload, region: RegionConfig) => {
+  const { healthCheck, rolloutSeconds = defaultRolloutSeconds } = workload.run
+  const action = probeAction(workload, region)
+  const periodSeconds = healthCheck?.periodSeconds ?? defaultPeriodSeconds
+  const livenessPeriod = Math.max(periodSeconds, minLivenessPeriod)
+  // The app may take as long to start as the rollout may take; only then kubelet ends it for not answering.
+  const delay = rolloutSeconds - livenessPeriod * livenessFailures
+  return {
+    readinessProbe: { ...action, periodSeconds, timeoutSeconds: 5, failureThreshold: 3 },
+    livenessProbe: {
+      ...action,
+      // The API server leaves a zero out.
+      ...(delay > 0 ? { initialDelaySeconds: delay } : {}),
+      periodSeconds: livenessPeriod,
+      timeoutSeconds: 10,
+      failureThreshold: livenessFailures
+    }
+  }
 }
 
 /** What every pod of a customer says: its sandbox, and that it gets no token of the cluster. */
@@ -107,7 +131,6 @@ export const sandbox = ({ runtimeClass }: RegionConfig) => ({
 
 const podSpec = (workload: Workload, region: RegionConfig, secretName: string | undefined) => {
   const { digest, image, run } = workload
-  const action = probeAction(workload, region)
   return {
     ...sandbox(region),
     terminationGracePeriodSeconds: 30 + drainSeconds,
@@ -119,16 +142,7 @@ const podSpec = (workload: Workload, region: RegionConfig, secretName: string | 
         ports: [{ name: "http", containerPort: run.port }],
         env: environment(workload, region, secretName),
         resources: resources(workload, region),
-        // No startup probe: kubelet asks readiness the moment the container runs, but a startup probe only at its next
-        // tick, and readiness after that, which adds 0.5 to 1.5 s to every rollout.
-        readinessProbe: { ...action, periodSeconds: 1, timeoutSeconds: 5, failureThreshold: 3 },
-        livenessProbe: {
-          ...action,
-          ...livenessDelay(run.rolloutSeconds ?? defaultRolloutSeconds),
-          periodSeconds: livenessPeriod,
-          timeoutSeconds: 10,
-          failureThreshold: livenessFailures
-        },
+        ...probes(workload, region),
         lifecycle: { preStop: { sleep: { seconds: drainSeconds } } },
         // The end of a crashed app's output stands in its pod's status, also when its log is gone.
         terminationMessagePolicy: "FallbackToLogsOnError"

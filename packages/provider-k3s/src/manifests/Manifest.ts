@@ -42,6 +42,8 @@ export const annotations = {
   configHash: "mcpdeploy.dev/config-hash",
   /** On pods: when they were last restarted on request. */
   restartedAt: "mcpdeploy.dev/restarted-at",
+  /** On pods: how often kubelet was made to ask whether the app is ready. */
+  asked: "mcpdeploy.dev/asked",
   /** On a record: whether the newest deploy wants an Ingress. */
   public: "mcpdeploy.dev/public",
   /** On a record: the commit whose failed deploy was returned from. */

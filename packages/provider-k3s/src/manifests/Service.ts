@@ -16,18 +16,31 @@ const metadata = (target: ServiceTarget) => ({
   labels: serviceLabels(target)
 })
 
+/** Traefik's Ingress provider does not read a port's `appProtocol` (3.6: kubernetes/ingress, getProtocol), but this. */
+export const serversScheme = "traefik.ingress.kubernetes.io/service.serversscheme"
+
 /** `{service}` resolves in the project, on the app's own port. */
-export const service = ({ run, target }: Workload) =>
-  ({
+export const service = ({ run, target }: Workload) => {
+  const isH2c = run.protocol === "h2c"
+  return {
     apiVersion: "v1",
     kind: "Service",
-    metadata: metadata(target),
+    metadata: { ...metadata(target), ...(isH2c ? { annotations: { [serversScheme]: "h2c" } } : {}) },
     spec: {
       type: "ClusterIP",
       selector: { [labels.service]: target.service },
-      ports: [{ name: "http", port: run.port, protocol: "TCP", targetPort: run.port }]
+      ports: [
+        {
+          name: "http",
+          port: run.port,
+          protocol: "TCP",
+          targetPort: run.port,
+          ...(isH2c ? { appProtocol: "kubernetes.io/h2c" } : {})
+        }
+      ]
     }
-  }) satisfies V1Service
+  } satisfies V1Service
+}
 
 export const isPublic = ({ run }: Workload): boolean => run.public ?? true
 

@@ -45,6 +45,7 @@ export const Condition = Schema.Struct({
 export const Pod = Schema.Struct({
   metadata: Schema.Struct({
     name: Schema.String,
+    namespace: Schema.String,
     uid: Schema.String,
     labels: Schema.optionalKey(Schema.Record(Schema.String, Schema.String)),
     deletionTimestamp: Schema.optionalKey(Schema.String)

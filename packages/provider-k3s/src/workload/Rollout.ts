@@ -21,6 +21,7 @@ import { explain } from "./Explain.ts"
 import { defaultRolloutSeconds } from "../manifests/Deployment.ts"
 import { labels } from "../manifests/Manifest.ts"
 import { isEnding, isReady, Pod } from "./PodState.ts"
+import { hurry } from "./ReadinessRequests.ts"
 import * as Record from "../apply/Record.ts"
 import {
   Deployment,
@@ -57,7 +58,8 @@ const states = (api: KubernetesApi, { target }: Workload): Stream.Stream<Rollout
         watch(api, all(kinds.Event), PodEvent, { field: unhealthyEvents }).pipe(
           Stream.map((items) => void (events = items))
         ),
-        Stream.tick("1 second")
+        Stream.tick("1 second"),
+        Stream.fromEffectDrain(hurry(api, () => pods ?? []))
       ],
       { concurrency: "unbounded" }
     ).pipe(

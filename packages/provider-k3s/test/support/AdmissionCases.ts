@@ -213,6 +213,9 @@ export const forbiddenObjects: ReadonlyArray<Case> = [
   ["type ClusterIP", service, { spec: { type: "ExternalName", externalName: "metadata.internal" } }],
   ["externalIPs", service, { spec: { externalIPs: ["10.43.0.1"], ports, ...select } }],
   ["selects pods", service, { spec: { ports } }],
+  ["speaks h2c", service, { spec: { ports, ...select } }, traefik("service.serverstransport", "dp-x-y@file")],
+  ["speaks h2c", service, { spec: { ports, ...select } }, traefik("service.serversscheme", "https")],
+  ["speaks h2c", service, { spec: { ports, ...select } }, traefik("service.nodeportlb", "true")],
   ["ingressClassName", ingress, ingressSpec(own, { ingressClassName: "nginx" })],
   ["ingressClassName", ingress, { spec: { rules: [rule(own)] } }],
   [
@@ -281,6 +284,12 @@ export const forbiddenObjects: ReadonlyArray<Case> = [
 export const allowedObjects: ReadonlyArray<readonly [string, Kind, Fields, Fields?]> = [
   ["a service", service, { spec: { ports, ...select } }],
   ["a headless service", service, { spec: { clusterIP: "None", ports, ...select } }],
+  [
+    "a service that speaks h2c",
+    service,
+    { spec: { ports, ...select } },
+    traefik("service.serversscheme", "h2c")
+  ],
   ["a platform host", ingress, ingressSpec(own)],
   [
     "a host of its own",

@@ -58,7 +58,7 @@ export const sample = workloadOf(targetOf("user1", "project1", "my-service"), 1_
     replicas: 2,
     cpu: "500m",
     memory: "256Mi",
-    healthCheck: new HealthCheck({ path: "/healthz" }),
+    healthCheck: new HealthCheck({ path: "/healthz", periodSeconds: 15 }),
     rolloutSeconds: 120,
     jobs: {
       report: new JobSpec({
@@ -96,6 +96,8 @@ export const placeholders: Readonly<Record<string, string>> = {
   "memory-request": "32Mi",
   memory: "256Mi",
   "health-path": "/healthz",
+  "health-period": "15",
+  "liveness-period": "20",
   "rollout-seconds": "120",
   "liveness-delay": "60",
   job: "report",
