@@ -92,7 +92,7 @@ export class SecretStore extends Context.Service<
           return text === undefined
             ? yield* new SecretUnavailable({
                 ref,
-                detail: "it is no text (UTF-8 without NUL), as a variable must be"
+                detail: "it is no text (UTF-8 without NUL), as a variable or a password must be"
               })
             : Redacted.make(text.replace(/\r?\n$/, ""))
         })
