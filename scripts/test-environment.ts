@@ -1,6 +1,6 @@
 /** What tests find by their environment: a region that is up, the programs it was started with, and what tests alone need. */
 import { execFile } from "node:child_process"
-import { delimiter, join } from "node:path"
+import { delimiter } from "node:path"
 import { promisify } from "node:util"
 import { regionEnvironment } from "../packages/local-region/src/RegionEnvironment.ts"
 import { testPackages } from "./test-packages.ts"
@@ -8,7 +8,7 @@ import { testPackages } from "./test-packages.ts"
 const root = new URL("..", import.meta.url).pathname
 
 /** The folder of a tool that is no part of a region; it is built when it is missing. */
-const tool = async (name: string): Promise<string> => {
+export const toolFolder = async (name: string): Promise<string> => {
   const { stdout } = await promisify(execFile)(
     process.execPath,
     ["packages/local-region/src/main.ts", "tool", name],
@@ -20,7 +20,7 @@ const tool = async (name: string): Promise<string> => {
 /** For the region whose data is in `folder`. Throws when it is not up. */
 export const testEnvironment = async (folder: string): Promise<Readonly<Record<string, string>>> => {
   const region = regionEnvironment(folder)
-  const [kubectl, cyclonus] = await Promise.all([tool("kubectl"), tool("cyclonus")])
+  const kubectl = await toolFolder("kubectl")
   const programs = await testPackages().catch((error: unknown) => {
     process.stderr.write(
       `Debian's packages for tests could not be had, some will be skipped: ${String(error)}\n`
@@ -29,7 +29,6 @@ export const testEnvironment = async (folder: string): Promise<Readonly<Record<s
   })
   return {
     ...region,
-    MCPDEPLOY_TEST_CYCLONUS: join(cyclonus, "cyclonus"),
     PATH: [process.env["PATH"] ?? "", kubectl, ...programs].join(delimiter)
   }
 }

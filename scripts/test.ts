@@ -8,7 +8,7 @@ import { type ChildProcess, spawn } from "node:child_process"
 import { mkdir, mkdtemp, readFile, rm, statfs } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { testEnvironment } from "./test-environment.ts"
+import { testEnvironment, toolFolder } from "./test-environment.ts"
 
 const root = new URL("..", import.meta.url).pathname
 const region = ["packages/local-region/src/main.ts"]
@@ -72,7 +72,11 @@ try {
     const code = await run(
       "pnpm",
       ["exec", "vitest", "run", "--reporter=default", "--reporter=json", `--outputFile.json=${report}`],
-      { ...(await testEnvironment(join(folder, "region"))), TMPDIR: temporary }
+      {
+        ...(await testEnvironment(join(folder, "region"))),
+        TMPDIR: temporary,
+        MCPDEPLOY_TEST_CYCLONUS: join(await toolFolder("cyclonus"), "cyclonus")
+      }
     )
     // There is none when the tests could not be collected.
     const text = await readFile(report, "utf8").catch(() => undefined)
