@@ -1,7 +1,13 @@
 import { assert, it } from "@effect/vitest"
-import { stubRequest } from "@mcpdeploy/temporal-adapter/testing/StubActivities"
-import { keptFiltered, keptRecords, Ledger } from "@mcpdeploy/temporal-adapter/workflows/Ledger"
-import type { Push } from "@mcpdeploy/temporal-contract/contract"
+import { stubReceipt, stubRequest } from "@mcpdeploy/temporal-adapter/testing/StubActivities"
+import {
+  fitting,
+  keptFiltered,
+  keptRecords,
+  Ledger,
+  maxRecordBytes
+} from "@mcpdeploy/temporal-adapter/workflows/Ledger"
+import type { Push, PushRecord } from "@mcpdeploy/temporal-contract/contract"
 
 const target = { owner: { user: "ann", project: "shop" }, service: "web" }
 
@@ -28,4 +34,25 @@ it("pushes that deploy nothing do not drive out the deploy that runs", () => {
     ledger.accept(push(generation, { _tag: "Deploy", request: stubRequest(target, generation) }))
   }
   assert.lengthOf(ledger.records, keptRecords)
+})
+
+it("what is told at once fits into one message of Temporal: the newest records, and the newest always", () => {
+  const deployed = (generation: number, bytes: number): PushRecord => {
+    const request = stubRequest(target, generation)
+    const run = { ...request.run, env: { A: "ä".repeat(bytes / 2) } }
+    const receipt = stubReceipt({ ...request, run }, request.source.ref)
+    const { deliveryId, origin, receivedAt } = push(generation, { _tag: "Deploy", request })
+    const verdict = { _tag: "Deployed", receipt } as const
+    return { generation, deliveryIds: [deliveryId], origin, receivedAt, verdict }
+  }
+  const generations = (records: ReadonlyArray<PushRecord>) =>
+    fitting(records).map(({ generation }) => generation)
+  assert.deepStrictEqual(generations([]), [])
+  assert.deepStrictEqual(
+    generations([1, 2, 3, 4].map((generation) => deployed(generation, 100_000))),
+    [1, 2, 3, 4]
+  )
+  assert.deepStrictEqual(generations([1, 2, 3, 4].map((generation) => deployed(generation, 500_000))), [3, 4])
+  assert.deepStrictEqual(generations([deployed(1, 10), deployed(2, maxRecordBytes), deployed(3, 10)]), [3])
+  assert.deepStrictEqual(generations([deployed(1, 10), deployed(2, maxRecordBytes)]), [2])
 })

@@ -74,6 +74,27 @@ describe.skipIf(temporalProgram() === undefined)(`workflows (${temporalProgram()
       })
     )
 
+    it.effect("requests of the greatest size are deployed one after another, and the newest are told", () =>
+      Effect.gen(function* () {
+        const worker = yield* testWorker({ activities: stubActivities() })
+        const target = targetOf("large")
+        const env = Object.fromEntries(["A", "B", "C", "D", "E"].map((name) => [name, name.repeat(100_000)]))
+        for (let generation = 1; generation <= 6; generation++) {
+          const request = stubRequest(target, generation)
+          const large = { ...request, run: { ...request.run, env } }
+          const push = pushOf(target, generation, { action: { _tag: "Deploy", request: large } })
+          yield* Effect.promise(() => worker.deploys.submit(target, push))
+          const { verdict } = yield* verdictOf(worker, target, generation)
+          assert.strictEqual(verdict._tag === "Deployed" && verdict.receipt.run.env?.["E"], env["E"])
+        }
+        const history = yield* Effect.promise(() => worker.deploys.history(target))
+        assert.deepStrictEqual(
+          history.map(({ generation }) => generation),
+          [5, 6]
+        )
+      })
+    )
+
     it.effect(
       "the newest push wins: the older build is cancelled and seen ended before the next begins",
       () =>

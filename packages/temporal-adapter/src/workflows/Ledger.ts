@@ -8,6 +8,24 @@ export const keptRecords = 50
 /** How many of them deploy nothing: pushes to a busy repository's other branches must not drive out what was deployed. */
 export const keptFiltered = 20
 
+/**
+ * How many bytes of records are told or handed on at once. Temporal takes 2 MiB in one message (`limit.blobSize.error`), a
+ * receipt may have 512 KiB (core's `maxRequestBytes`), and so may the request that waits beside them.
+ */
+export const maxRecordBytes = 1024 * 1024
+
+const encoder = new TextEncoder()
+
+/** The newest records that fit into one message together, and always the newest one: the older ones were too long ago. */
+export const fitting = (records: ReadonlyArray<PushRecord>): ReadonlyArray<PushRecord> => {
+  let bytes = 0
+  const first = records.findLastIndex((record) => {
+    bytes += encoder.encode(JSON.stringify(record)).length
+    return bytes > maxRecordBytes
+  })
+  return records.slice(Math.min(first + 1, records.length - 1))
+}
+
 /** A push that deploys. */
 export interface DeployPush extends Push {
   readonly action: { readonly _tag: "Deploy"; readonly request: DeployRequest }

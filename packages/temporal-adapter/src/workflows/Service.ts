@@ -36,7 +36,7 @@ import {
   workflowInfo
 } from "@temporalio/workflow"
 import { checkInput } from "./Failures.ts"
-import { type DeployPush, Ledger } from "./Ledger.ts"
+import { type DeployPush, fitting, Ledger } from "./Ledger.ts"
 
 /** A service without a push for this long ends; the next push starts it anew. */
 const idle = "7 days"
@@ -58,7 +58,7 @@ export async function service(input: ServiceInput): Promise<ReadonlyArray<PushRe
     defineQuery<PushRecord | null, [PushQuery]>(queries.verdict),
     (query) => ledger.find(query) ?? null
   )
-  setHandler(defineQuery<ReadonlyArray<PushRecord>>(queries.history), () => ledger.records)
+  setHandler(defineQuery<ReadonlyArray<PushRecord>>(queries.history), () => fitting(ledger.records))
   setHandler(defineQuery<Progress | null>(queries.progress), () => running)
 
   const run = async (push: DeployPush): Promise<Verdict> => {
@@ -98,7 +98,7 @@ export async function service(input: ServiceInput): Promise<ReadonlyArray<PushRe
 
   for (;;) {
     const busy = await condition(() => ledger.waiting !== undefined || retiring.length > 0 || tooLong(), idle)
-    if (!busy) return ledger.records
+    if (!busy) return fitting(ledger.records)
     const push = retiring.length === 0 ? ledger.take() : undefined
     if (push !== undefined) ledger.settle(push.generation, await run(push))
     for (const replyTo of retiring.splice(0)) {
@@ -114,7 +114,7 @@ export async function service(input: ServiceInput): Promise<ReadonlyArray<PushRe
         version: contractVersion,
         target: input.target,
         carried: {
-          records: ledger.records,
+          records: fitting(ledger.records),
           waiting: ledger.waiting === undefined ? [] : [ledger.waiting]
         }
       })
