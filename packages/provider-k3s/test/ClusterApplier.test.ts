@@ -81,6 +81,22 @@ const receiptOf = ({ digest, generation, image, run }: Workload, secretName?: st
     deployedAt: "2026-01-01T00:00:00Z"
   })
 
+/** Variables of about `size` bytes together. */
+const variablesOf = (size: number): Record<string, string> =>
+  Object.fromEntries(
+    Array.from({ length: Math.ceil(size / 100_000) }, (_, index) => [
+      `V${index}`,
+      String(size).padEnd(Math.min(100_000, size - index * 100_000), "abcx$\n")
+    ])
+  )
+
+/** As it may be written again. */
+const objectOf = ({ metadata }: LiveObject): Manifest => ({
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  metadata
+})
+
 describe.skipIf(!isReady)(titled("K3sClusterApplier", isReady, "MCPDEPLOY_TEST_KUBECONFIG"), () => {
   layer(clusterLayer, { excludeTestServices: true })("with a cluster", (it) => {
     it.effect("applies a workload, and changes nothing when it is applied again", () =>
@@ -378,6 +394,86 @@ describe.skipIf(!isReady)(titled("K3sClusterApplier", isReady, "MCPDEPLOY_TEST_K
           secrets.items.map(({ metadata }) => metadata.name).toSorted(),
           history.map(({ secretName }) => secretName ?? "").toSorted()
         )
+      })
+    )
+
+    it.effect.prop(
+      "keeps each of the last 10 receipts whole, however much their variables take",
+      [
+        Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 520_000 }))).check(
+          Schema.isMinLength(3),
+          Schema.isMaxLength(12)
+        )
+      ],
+      ([sizes]) =>
+        Effect.gen(function* () {
+          const receipts = yield* Receipts
+          const { images } = yield* Projects
+          const applier = yield* ClusterApplier
+          const api = yield* connect
+          const target = yield* freshTarget()
+          yield* applier.apply(workloadOf(target, 1))
+          // some say the same as one before them
+          const wanted = [...sizes, ...sizes.slice(0, 2)].map((size, index) =>
+            receiptOf(workloadOf(target, index + 1, { run: { env: variablesOf(size) } }))
+          )
+          for (const receipt of wanted) yield* receipts.record(target, receipt)
+          const last = wanted.toReversed().slice(0, 10)
+          assert.deepStrictEqual(yield* receipts.history(target), last)
+          const [needs] = yield* images(target.namespace)
+          for (const { digest } of last) assert.include(needs?.digests ?? [], digest)
+          const { items } = yield* api.list(ref(target, kinds.ConfigMap, ""), { label: labels.specOf })
+          const large = last.map(({ run }) => JSON.stringify(run)).filter((text) => text.length > 66_000)
+          assert.isAtMost(items.length, last.length)
+          assert.isAtLeast(items.length, new Set(large).size)
+          for (const item of items) assert.isBelow(JSON.stringify(item["data"]).length, 1024 * 1024)
+          yield* applier.delete(target)
+          const left = yield* api.list(ref(target, kinds.ConfigMap, ""), { label: labels.managedBy })
+          assert.deepStrictEqual(left.items, [])
+        }),
+      { arbitrary: { runs: 4 } }
+    )
+
+    it.effect("reads the receipts of a record from before their specs stood beside it, and keeps them", () =>
+      Effect.gen(function* () {
+        const receipts = yield* Receipts
+        const api = yield* connect
+        const target = yield* freshTarget()
+        yield* (yield* ClusterApplier).apply(workloadOf(target, 1))
+        const large = { run: { env: variablesOf(400_000) } }
+        const old = [2, 1].map((generation) => receiptOf(workloadOf(target, generation, large)))
+        const texts = yield* Schema.encodeEffect(Schema.fromJsonString(Schema.Array(Receipt)))(old)
+        const record = yield* api.get(ref(target, kinds.ConfigMap))
+        yield* api.replace(
+          { ...objectOf(record), data: { "receipts.json": texts } },
+          ref(target, kinds.ConfigMap)
+        )
+        assert.deepStrictEqual(yield* receipts.history(target), old)
+        // a claim leaves them as they are
+        yield* (yield* ClusterApplier).apply(workloadOf(target, 3, large))
+        assert.deepStrictEqual(yield* receipts.history(target), old)
+        const newest = receiptOf(workloadOf(target, 3, large))
+        yield* receipts.record(target, newest)
+        assert.deepStrictEqual(yield* receipts.history(target), [newest, ...old])
+        const { items } = yield* api.list(ref(target, kinds.ConfigMap, ""), { label: labels.specOf })
+        assert.lengthOf(items, 1)
+      })
+    )
+
+    it.effect("loses no receipt's spec when several record at once, and drop what others want", () =>
+      Effect.gen(function* () {
+        const target = yield* freshTarget()
+        yield* (yield* ClusterApplier).apply(workloadOf(target, 1))
+        const receipts = yield* Receipts
+        // each spec is dropped by one receipt and wanted again by another
+        const all = Array.from({ length: 24 }, (_, index) =>
+          receiptOf(workloadOf(target, index + 1, { run: { env: variablesOf(70_000 + (index % 11)) } }))
+        )
+        yield* Effect.forEach(all, (receipt) => receipts.record(target, receipt), {
+          concurrency: 4,
+          discard: true
+        })
+        assert.deepStrictEqual(yield* receipts.history(target), all.toReversed().slice(0, 10))
       })
     )
 

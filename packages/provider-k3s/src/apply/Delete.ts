@@ -10,6 +10,7 @@ import { LiveObject } from "../kubernetes/LiveObject.ts"
 import { type Selector, watch } from "../kubernetes/Watch.ts"
 import { fieldManager, labels } from "../manifests/Manifest.ts"
 import * as Project from "./Project.ts"
+import * as ReceiptSpecs from "./ReceiptSpecs.ts"
 import { recordRef } from "./Record.ts"
 import { listOf } from "./ServiceObjects.ts"
 
@@ -65,6 +66,7 @@ export const deleteService = Effect.fn("Delete.service")(function* (
     (kind) => Effect.map(listOf(api, target, kind), (items) => ({ kind, items })),
     { concurrency: "unbounded" }
   )
+  const specs = yield* ReceiptSpecs.list(api, target)
   const record = recordRef(target)
   const ours = all.find(({ kind }) => kind === kinds.ConfigMap)?.items ?? []
   const remove = (kind: Kind, { metadata }: LiveObject) =>
@@ -79,9 +81,11 @@ export const deleteService = Effect.fn("Delete.service")(function* (
     (live) => remove(kinds.ConfigMap, live),
     { discard: true }
   )
-  const everything = [...all, { kind: kinds.Job, items: jobs.items }].flatMap(({ items, kind }) =>
-    items.map((live) => ({ kind, live }))
-  )
+  const others = [
+    { kind: kinds.Job, items: jobs.items },
+    { kind: kinds.ConfigMap, items: specs }
+  ]
+  const everything = [...all, ...others].flatMap(({ items, kind }) => items.map((live) => ({ kind, live })))
   yield* Effect.forEach(everything, ({ kind, live }) => remove(kind, live), {
     concurrency: "unbounded",
     discard: true

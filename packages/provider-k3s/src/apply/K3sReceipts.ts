@@ -23,7 +23,7 @@ export const make = (api: KubernetesApi): Receipts["Service"] =>
     history: Effect.fn("Receipts.history")(
       function* (target) {
         if ((yield* Project.find(api, target.owner)) === undefined) return []
-        return (yield* Record.read(api, target))?.receipts ?? []
+        return yield* Record.history(api, target)
       },
       (effect, target) => Effect.mapError(effect, failed("history", target))
     )

@@ -1,5 +1,6 @@
 /**
- * Record: the ConfigMap `{service}`, which owns all other objects of a service and keeps its receipts.
+ * Record: the ConfigMap `{service}`, which owns all other objects of a service and keeps its receipts (what is large in them, in
+ * objects beside it: ReceiptSpecs.ts).
  *
  * It is also the fence. A deploy begins by claiming the record: a conditional write that raises its fencing token, and is
  * refused when a newer generation has claimed it before. Every other write carries the token and is conditional on the
@@ -24,7 +25,16 @@ import { Conflict, type Failure } from "../kubernetes/ApiFailure.ts"
 import type { KubernetesApi } from "../kubernetes/KubernetesApi.ts"
 import { kinds, nameOf, type ObjectRef } from "../kubernetes/Kind.ts"
 import { isManaged, labelOf, type LiveObject } from "../kubernetes/LiveObject.ts"
-import { annotations, type Fence, labels, type Manifest, serviceLabels } from "../manifests/Manifest.ts"
+import {
+  annotations,
+  type Fence,
+  labels,
+  type Manifest,
+  type OwnerReference,
+  serviceLabels
+} from "../manifests/Manifest.ts"
+import * as ReceiptSpecs from "./ReceiptSpecs.ts"
+import { KeptReceipt } from "./ReceiptSpecs.ts"
 import { retryConflicts } from "./Retry.ts"
 
 /** Who claims, and whether it is a return to an earlier receipt. */
@@ -47,13 +57,10 @@ export interface ServiceRecord {
   /** The commit whose deploy, of this generation, was returned from. */
   readonly restoredFrom: CommitSha | undefined
   /** Newest first. */
-  readonly receipts: ReadonlyArray<Receipt>
+  readonly receipts: ReadonlyArray<KeptReceipt>
 }
 
 const receiptsKey = "receipts.json"
-
-/** A ConfigMap holds 1 MiB (Kubernetes API reference); some of it is metadata. */
-const maxReceiptBytes = 1_000_000
 
 const RecordObject = Schema.Struct({
   metadata: Schema.Struct({
@@ -65,10 +72,10 @@ const RecordObject = Schema.Struct({
       [annotations.restoredFrom]: Schema.optionalKey(CommitSha)
     })
   }),
-  data: Schema.Struct({ [receiptsKey]: Schema.fromJsonString(Schema.Array(Receipt)) })
+  data: Schema.Struct({ [receiptsKey]: Schema.fromJsonString(Schema.Array(KeptReceipt)) })
 })
 const decodeRecord = Schema.decodeUnknownEffect(RecordObject)
-const encodeReceipts = Schema.encodeEffect(Schema.fromJsonString(Schema.Array(Receipt)))
+const encodeReceipts = Schema.encodeEffect(Schema.fromJsonString(Schema.Array(KeptReceipt)))
 
 export const recordRef = (target: ServiceTarget): ObjectRef => ({
   kind: kinds.ConfigMap,
@@ -81,13 +88,11 @@ export const recordManifest = Effect.fnUntraced(function* (
   target: ServiceTarget,
   record: Omit<ServiceRecord, "uid" | "resourceVersion">
 ): Effect.fn.Return<Manifest, UnexpectedAnswer> {
-  let kept = record.receipts.slice(0, keptReceipts)
-  let text = yield* encode(target, kept)
-  // Rather a shorter history than none.
-  while (Buffer.byteLength(text) > maxReceiptBytes && kept.length > 1) {
-    kept = kept.slice(0, -1)
-    text = yield* encode(target, kept)
-  }
+  const text = yield* encodeReceipts(record.receipts).pipe(
+    Effect.mapError(
+      (error) => new UnexpectedAnswer({ object: nameOf(recordRef(target)), detail: error.message })
+    )
+  )
   return {
     apiVersion: "v1",
     kind: "ConfigMap",
@@ -106,13 +111,6 @@ export const recordManifest = Effect.fnUntraced(function* (
     data: { [receiptsKey]: text }
   }
 })
-
-const encode = (target: ServiceTarget, receipts: ReadonlyArray<Receipt>) =>
-  encodeReceipts(receipts).pipe(
-    Effect.mapError(
-      (error) => new UnexpectedAnswer({ object: nameOf(recordRef(target)), detail: error.message })
-    )
-  )
 
 const decode = Effect.fnUntraced(function* (
   target: ServiceTarget,
@@ -145,10 +143,17 @@ export const read = Effect.fnUntraced(function* (
   return live === undefined ? undefined : yield* decode(target, live)
 })
 
-const fenceOf = (target: ServiceTarget, { generation, token, uid }: ServiceRecord): Fence => ({
-  generation,
-  token,
-  record: { apiVersion: "v1", kind: "ConfigMap", name: target.service, uid }
+const referenceOf = (target: ServiceTarget, { uid }: ServiceRecord): OwnerReference => ({
+  apiVersion: "v1",
+  kind: "ConfigMap",
+  name: target.service,
+  uid
+})
+
+const fenceOf = (target: ServiceTarget, record: ServiceRecord): Fence => ({
+  generation: record.generation,
+  token: record.token,
+  record: referenceOf(target, record)
 })
 
 /** What of a record a claim writes; undefined when it is claimed already by the same deploy. */
@@ -223,10 +228,10 @@ export const confirm = Effect.fnUntraced(function* (
     })
 })
 
-const isSameDeploy = (a: Receipt, b: Receipt): boolean =>
+const isSameDeploy = (a: KeptReceipt, b: KeptReceipt): boolean =>
   a.generation === b.generation && a.commit === b.commit && a.rollback === b.rollback
 
-/** Adds a receipt; the newest generation stands first. The result is the record as it is then. */
+/** Adds a receipt; the newest generation stands first, and the last ten are kept. The result is the record as it is then. */
 export const addReceipt = Effect.fnUntraced(
   function* (
     api: KubernetesApi,
@@ -236,10 +241,47 @@ export const addReceipt = Effect.fnUntraced(
     const current = yield* read(api, target)
     if (current === undefined) return yield* new ServiceNotFound({ target })
     if (current.receipts.some((kept) => isSameDeploy(kept, receipt))) return current
-    const receipts = [receipt, ...current.receipts].toSorted((a, b) => b.generation - a.generation)
+    const newest = [receipt, ...current.receipts]
+      .toSorted((a, b) => b.generation - a.generation)
+      .slice(0, keptReceipts)
+    const owner = { reference: referenceOf(target, current), resourceVersion: current.resourceVersion }
+    const receipts = yield* Effect.forEach(newest, (each) => ReceiptSpecs.keep(api, target, owner, each))
+    const hasSpecs = [...current.receipts, ...receipts].some((each) => "spec" in each)
+    const listed = hasSpecs ? yield* ReceiptSpecs.list(api, target) : []
     const manifest = yield* recordManifest(target, { ...current, receipts })
-    const written = yield* api.replace(precondition(manifest, current), recordRef(target))
-    return yield* decode(target, written)
+    const written = yield* decode(
+      target,
+      yield* api.replace(precondition(manifest, current), recordRef(target))
+    )
+    yield* ReceiptSpecs.prune(api, target, listed, written.receipts)
+    return written
   },
   (effect, _api, target) => retryConflicts(effect, nameOf(recordRef(target)))
 )
+
+/** The receipts, newest first; none for a service that is not there. */
+export const history = Effect.fnUntraced(function* (
+  api: KubernetesApi,
+  target: ServiceTarget
+): Effect.fn.Return<ReadonlyArray<Receipt>, Failure> {
+  let seen: string | undefined
+  for (;;) {
+    const record = yield* read(api, target)
+    if (record === undefined) return []
+    const receipts = yield* ReceiptSpecs.complete(api, target, record.receipts).pipe(
+      Effect.catchTag("NotFound", (missing) =>
+        // A newer deploy may have recorded meanwhile, and taken away what it no longer keeps.
+        record.resourceVersion === seen
+          ? Effect.fail(
+              new UnexpectedAnswer({
+                object: missing.object,
+                detail: "it is gone, and a receipt needs it: deploy anew"
+              })
+            )
+          : Effect.undefined
+      )
+    )
+    if (receipts !== undefined) return receipts
+    seen = record.resourceVersion
+  }
+})

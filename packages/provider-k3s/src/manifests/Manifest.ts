@@ -27,6 +27,8 @@ export const labels = {
   service: "mcpdeploy.dev/service",
   /** On jobs and their pods: the service whose command runs there. Not `service`, which would lead users to them. */
   jobOf: "mcpdeploy.dev/job-of",
+  /** On what a receipt says that is too much for the record: the service. Not `service`, which marks records and requests. */
+  specOf: "mcpdeploy.dev/spec-of",
   /** On pods: identifies the pod template. */
   revision: "mcpdeploy.dev/revision"
 } as const
@@ -44,6 +46,8 @@ export const annotations = {
   restartedAt: "mcpdeploy.dev/restarted-at",
   /** On pods: how often kubelet was made to ask whether the app is ready. */
   asked: "mcpdeploy.dev/asked",
+  /** On a receipt's spec: the version of the record that last wanted it, see ReceiptSpecs.ts. */
+  usedBy: "mcpdeploy.dev/used-by",
   /** On a record: whether the newest deploy wants an Ingress. */
   public: "mcpdeploy.dev/public",
   /** On a record: the commit whose failed deploy was returned from. */
