@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { BuildSpec, RunSpec, TriggerSpec } from "@mcpdeploy/core/domain/DeployRequest"
 import { ProjectName, ServiceName, UserId } from "@mcpdeploy/core/domain/Identity"
+import { isNotTooLarge } from "@mcpdeploy/core/domain/RequestSize"
 import { GitRef, GitRepository, RepositoryPath } from "@mcpdeploy/core/domain/Source"
 import { parseYaml, readYaml, type YamlFile } from "@mcpdeploy/core/YamlFile"
 
@@ -27,7 +28,7 @@ export const ServiceSection = Schema.Struct({
   build: Schema.optionalKey(BuildSpec),
   run: RunSpec,
   trigger: Schema.optionalKey(TriggerSpec)
-})
+}).check(isNotTooLarge)
 export type ServiceSection = typeof ServiceSection.Type
 
 /** `mcpdeploy.yaml`: the services of one project. */

@@ -57,6 +57,16 @@ describe("the service file", () => {
     })
   )
 
+  it.effect("says that a service is too large, by how much and where", () =>
+    Effect.gen(function* () {
+      const env = Array.from({ length: 30 }, (_, index) => `CERT_${index}: ${"a".repeat(39_000)}`).join(", ")
+      const problems = yield* problemsOf(valid.replace("port: 80", `port: 80, env: { ${env} }`))
+      assert.deepStrictEqual(problems, [
+        "mcpdeploy.yaml:5:27: services.web.run.env: takes 1,170,381 of the 1,170,407 bytes that the service has as JSON, and 524,288 are allowed: put large values into files of the image"
+      ])
+    })
+  )
+
   it.effect("says how to write what YAML reads in two ways", () =>
     Effect.gen(function* () {
       const run =

@@ -87,6 +87,9 @@ const oldReading = (source: string): unknown => {
   return isScalar(contents) ? contents.value : source
 }
 
+/** Longer ones are not repeated. */
+const shownCharacters = 60
+
 const named = (value: unknown): string => {
   if (value instanceof Date) return "a date"
   if (value === null) return "nothing"
@@ -98,6 +101,8 @@ const otherReading = ({ source, value }: Plain): string | undefined => {
   if (oneText.test(source)) return undefined
   const reading = typeof value === "string" ? oldReading(value) : value
   if (typeof reading === "string") return undefined
+  if (source.length > shownCharacters)
+    return `${textExpected}: write it in quotes, since it can be read as a number`
   return `${textExpected}: write ${JSON.stringify(source)}, since ${source === "" ? "an empty value" : source} can be read as ${named(reading)}`
 }
 

@@ -61,6 +61,16 @@ describe("text in a YAML file", () => {
     )
   }
 
+  it.effect("a long one is refused without being repeated", () =>
+    Effect.gen(function* () {
+      const [problem] = yield* problemsOf(`env: { N: ${"0".repeat(100_000)} }`)
+      assert.strictEqual(
+        problem?.problem,
+        "Expected text: write it in quotes, since it can be read as a number"
+      )
+    })
+  )
+
   it.effect("an empty value is refused with the quoted form", () =>
     Effect.gen(function* () {
       const [problem] = yield* problemsOf("env:\n  N:\n")

@@ -1,6 +1,7 @@
 /** What is to be deployed: the one Schema that the service file, the library, webhooks and workflows share. */
 import * as Schema from "effect/Schema"
 import { Owner, ServiceName, ServiceTarget } from "./Identity.ts"
+import { isNotTooLarge } from "./RequestSize.ts"
 import {
   DockerfilePath,
   dockerfileInRepository,
@@ -12,7 +13,7 @@ import {
 } from "./Source.ts"
 
 /**
- * Name of an environment variable or a build argument, as Kubernetes takes it from 1.34 on (KEP-4369): Spring, Elasticsearch and
+ * Name of an environment variable, as Kubernetes takes it from 1.34 on (KEP-4369): Spring, Elasticsearch and
  * .NET read `discovery.type` and `app-mode`, which no shell can set.
  */
 export const EnvName = Schema.String.pipe(
@@ -23,15 +24,27 @@ export const EnvName = Schema.String.pipe(
   )
 )
 
-/** Linux hands a process no single string of 128 KiB or more (MAX_ARG_STRLEN); a UTF-16 unit takes up to 3 bytes. */
-const maxValueLength = 40_000
+/** Name of a build argument: what `ARG` of a Dockerfile can declare. A quote or a `$` would be read as the Dockerfile's own. */
+const ArgName = Schema.String.pipe(
+  Schema.check(
+    Schema.isPattern(/^(?!--)[!#%&()*+,\-./0-9:;<>?@A-Z[\]^_a-z{|}~]{1,256}$/, {
+      expected: "an argument's name: at most 256 printable ASCII characters, no spaces, quotes, =, $ or \\"
+    })
+  )
+)
+
+/** Linux, and gVisor, hand a process no single string of 128 KiB or more (MAX_ARG_STRLEN): a variable with its name, an argument. */
+export const maxValueBytes = 130_000
 
 const EnvValue = Schema.String.pipe(
   Schema.check(
-    Schema.makeFilter((value) =>
-      value.includes("\u0000") ? "Expected text without NUL characters" : undefined
-    ),
-    Schema.isMaxLength(maxValueLength)
+    Schema.makeFilter((value) => {
+      if (value.includes("\u0000")) return "Expected text without NUL characters"
+      const bytes = Buffer.byteLength(value)
+      return bytes > maxValueBytes
+        ? `Expected at most ${maxValueBytes} bytes, not ${bytes}: put what is longer into a file of the image`
+        : undefined
+    })
   )
 )
 
@@ -76,7 +89,7 @@ export class BuildSpec extends Schema.Class<BuildSpec>("mcpdeploy/core/BuildSpec
   dockerfile: Schema.optionalKey(DockerfilePath),
   target: Schema.optionalKey(Schema.NonEmptyString),
   /** Visible in the image's history: not for secrets. */
-  args: Schema.optionalKey(recordOf(EnvName, EnvValue)),
+  args: Schema.optionalKey(recordOf(ArgName, EnvValue)),
   secrets: Schema.optionalKey(recordOf(BuildSecretId, SecretRef)),
   timeoutSeconds: Schema.optionalKey(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 7200 })))
 }) {}
@@ -271,7 +284,7 @@ export class DeployRequest extends Schema.Class<DeployRequest>("mcpdeploy/core/D
  * Decodes a request from outside, such as a file or a message. The error names every field that is wrong, where it is
  * and what was expected; a field that does not exist is an error too, so that a typing error is not ignored.
  */
-export const decodeDeployRequest = Schema.decodeUnknownEffect(DeployRequest, {
+export const decodeDeployRequest = Schema.decodeUnknownEffect(DeployRequest.check(isNotTooLarge), {
   errors: "all",
   onExcessProperty: "error"
 })

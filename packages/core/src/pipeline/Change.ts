@@ -10,10 +10,11 @@ import type { ServiceTarget } from "../domain/Identity.ts"
 import { Receipt } from "../domain/Receipt.ts"
 import type { SecretRef } from "../domain/Source.ts"
 import { Receipts } from "../Receipts.ts"
-import { SecretStore } from "../SecretStore.ts"
 import { ServiceCatalog } from "../ServiceCatalog.ts"
+import { tooLarge } from "../domain/RequestSize.ts"
 import { NoSuchReceipt } from "./DeployError.ts"
 import { proven } from "./Rollback.ts"
+import { runSecrets } from "./RunSecrets.ts"
 
 /** A change of a running service that needs no build. */
 export interface ServiceChange {
@@ -40,7 +41,6 @@ export const changeService = Effect.fn("changeService")(function* (
 ) {
   const cluster = yield* ClusterApplier
   const receipts = yield* Receipts
-  const secretStore = yield* SecretStore
   const history = yield* receipts.history(target)
   const done = history.find((receipt) => receipt.generation === generation)
   const [last] = history
@@ -50,6 +50,8 @@ export const changeService = Effect.fn("changeService")(function* (
     return done
   }
   const run = change.run?.(last.run) ?? last.run
+  const problem = change.run === undefined ? undefined : tooLarge({ ...last, run })
+  if (problem !== undefined) return yield* problem
   const { restartedAt = last.restartedAt } = change
   const wanted = new Receipt({ ...last, run, ...(restartedAt === undefined ? {} : { restartedAt }) })
 
@@ -64,7 +66,7 @@ export const changeService = Effect.fn("changeService")(function* (
     }
     const workload: Workload = {
       ...restoredWorkload(target, wanted, generation),
-      secrets: yield* secretStore.resolveAll(run.secrets ?? {})
+      secrets: yield* runSecrets(run)
     }
     const applied = yield* cluster.apply(workload)
     return { workload, applied, secretName: applied.secretName }

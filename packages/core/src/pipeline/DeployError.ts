@@ -2,6 +2,7 @@
 import * as Schema from "effect/Schema"
 import { ClusterApplierError } from "../ClusterApplier.ts"
 import { ImageDigest } from "../domain/Image.ts"
+import { RequestTooLarge } from "../domain/RequestSize.ts"
 import { GitSourceError } from "../GitSource.ts"
 import { ImageBuilderError } from "../ImageBuilder.ts"
 import { RegistryError } from "../Registry.ts"
@@ -27,6 +28,17 @@ export class NothingRuns extends Schema.TaggedError<NothingRuns>()("NothingRuns"
   }
 }
 
+/** A secret's value is none that a process can have as a variable. Says no value. */
+export class SecretUnsuitable extends Schema.TaggedError<SecretUnsuitable>()("SecretUnsuitable", {
+  variable: Schema.String,
+  detail: Schema.String
+}) {
+  readonly retryable = false
+  override get message(): string {
+    return `run.secrets.${this.variable}: ${this.detail}`
+  }
+}
+
 /** There is no receipt to return to. */
 export class NoSuchReceipt extends Schema.TaggedError<NoSuchReceipt>()("NoSuchReceipt", {
   wanted: Schema.String
@@ -44,6 +56,8 @@ export const DeployError = Schema.Union([
   RegistryError,
   ClusterApplierError,
   SecretUnavailable,
+  SecretUnsuitable,
+  RequestTooLarge,
   DigestMismatch,
   NothingRuns,
   NoSuchReceipt

@@ -13,6 +13,7 @@ import { buildKey } from "../domain/BuildKey.ts"
 import { emit } from "../domain/DeployEvent.ts"
 import { defaultDockerfile, defaultRootDirectory, type DeployRequest } from "../domain/DeployRequest.ts"
 import { type ImageDigest, ImageRef, type RegistryName } from "../domain/Image.ts"
+import { tooLarge } from "../domain/RequestSize.ts"
 import { platformVariables } from "../domain/PlatformVariables.ts"
 import { Receipt } from "../domain/Receipt.ts"
 import { GitSource, resolveInside } from "../GitSource.ts"
@@ -23,6 +24,7 @@ import { SecretStore } from "../SecretStore.ts"
 import { ServiceCatalog } from "../ServiceCatalog.ts"
 import type { DeployError } from "./DeployError.ts"
 import { evidence } from "./Evidence.ts"
+import { runSecrets } from "./RunSecrets.ts"
 import type * as Steps from "./Steps.ts"
 import { bytes, followBuild, reported, short } from "./StepReport.ts"
 import { countBuild } from "./StepTelemetry.ts"
@@ -72,8 +74,11 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
   const secretStore = yield* SecretStore
   const catalog = yield* ServiceCatalog
 
+  const variables = (request: DeployRequest) =>
+    Effect.provideService(runSecrets(request.run), SecretStore, secretStore)
+
   const workloadOf = (request: DeployRequest, image: ImageRef, digest: ImageDigest) =>
-    Effect.map(secretStore.resolveAll(request.run.secrets ?? {}), (secrets): Workload => ({
+    Effect.map(variables(request), (secrets): Workload => ({
       target: request.target,
       image,
       digest,
@@ -104,6 +109,8 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
 
   const clone = Effect.fn("DeploySteps.clone")(
     function* ({ request }: Steps.CloneInput) {
+      const problem = tooLarge(request)
+      if (problem !== undefined) return yield* problem
       const { ref, repository } = request.source
       const fetched = Effect.flatMap(git.resolve(repository, ref), (commit) =>
         git.checkout(repository, commit)
@@ -124,6 +131,8 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
   const build = Effect.fn("DeploySteps.build")(
     function* ({ commit, request }: Steps.BuildInput) {
       const { dockerfile, target, args, timeoutSeconds } = request.build
+      // Seen here, where nothing is built in vain.
+      yield* variables(request)
       const rootDirectory = request.source.rootDirectory ?? defaultRootDirectory
       const image = new ImageRef({
         registry: config.registry,
@@ -202,7 +211,10 @@ const make = Effect.fnUntraced(function* (config: DeployStepsConfig) {
             : `${written} objects written, waiting for the pods`
       })
       const pods = yield* cluster.awaitRollout(workload, applied)
-      return { output: { applied, pods }, summary: `${written} objects changed, ${pods.length} pods ready` }
+      // Each line is for `plan`: a message that travels on would have every variable twice more.
+      const changes = applied.changes.map((change) => ({ ...change, lines: [] }))
+      const output: Steps.RolloutOutput = { applied: { ...applied, changes }, pods }
+      return { output, summary: `${written} objects changed, ${pods.length} pods ready` }
     },
     reported("deploy"),
     settleFailed

@@ -60,7 +60,8 @@ describe("a deploy request", () => {
     [["source", "rootDirectory"], "../x", "stays inside the repository"],
     [["source", "repository", "credentials"], { password: "hunter2" }, "env:NAME or file:/absolute/path"],
     [["build", "dockerfile"], "/etc/passwd", "relative to the repository's root"],
-    [["build", "args"], { "A=B": "x" }, "a variable's name"],
+    [["build", "args"], { "A=B": "x" }, "an argument's name"],
+    [["build", "args"], { "A B": "x" }, "an argument's name"],
     [["build", "dockerfile"], "../Dockerfile", "stays inside the repository"],
     [["build", "dockerfile"], "a/../../b", "stays inside the repository"],
     [["build", "dockerfile"], "a/../.git/config", "outside of .git"],
@@ -171,6 +172,66 @@ describe("a deploy request", () => {
         const encoded = JSON.stringify(yield* Schema.encodeEffect(DeployRequest)(decoded.success))
         assert.deepStrictEqual(yield* decodeDeployRequest(JSON.parse(encoded)), decoded.success)
       })
+  )
+})
+
+describe("the size of a deploy request", () => {
+  const kib = (count: number): string => "x".repeat(count * 1024)
+
+  for (const [name, path, value, expected] of [
+    ["one variable", ["run", "env"], { A: kib(128) }, "Expected at most 130000 bytes, not 131072"],
+    ["one of characters with several bytes", ["run", "env"], { A: "ä".repeat(65_001) }, "not 130002"],
+    ["one argument", ["build", "args"], { A: kib(128) }, "Expected at most 130000 bytes"],
+    ["one word of the command", ["run", "command"], [kib(128)], "Expected at most 130000 bytes"]
+  ] as const) {
+    it.effect(`has a bound for ${name}`, () =>
+      Effect.gen(function* () {
+        const { message } = yield* Effect.flip(decodeDeployRequest(withField(path, value)))
+        assert.include(message, expected)
+      })
+    )
+  }
+
+  const texts = (size: number): Record<string, string> =>
+    Object.fromEntries(
+      Array.from({ length: Math.ceil(size / 100_000) }, (_, index) => [
+        `V${index}`,
+        "x".repeat(Math.min(100_000, size - index * 100_000))
+      ])
+    )
+
+  for (const [path, name] of [
+    [["run", "env"], '["run"]["env"]'],
+    [["build", "args"], '["build"]["args"]']
+  ] as const) {
+    it.effect(`has a bound for all together, which names ${path.join(".")} and its total`, () =>
+      Effect.gen(function* () {
+        yield* decodeDeployRequest(withField(path, texts(520_000)))
+        const { message } = yield* Effect.flip(decodeDeployRequest(withField(path, texts(600_000))))
+        assert.match(message, /takes 600,0\d\d of the 600,\d{3} bytes .* 524,288 are allowed/)
+        assert.include(message, name)
+      })
+    )
+  }
+
+  it.effect("has a bound for the number of variables, secrets included", () =>
+    Effect.gen(function* () {
+      const named = (count: number, value: string) =>
+        Object.fromEntries(Array.from({ length: count }, (_, index) => [`${value[0]}${index}`, value]))
+      const run = (count: number) =>
+        withField(["run", "env"], named(count, "x"), withField(["run", "secrets"], named(500, "env:X")))
+      yield* decodeDeployRequest(run(500))
+      const { message } = yield* Effect.flip(decodeDeployRequest(run(501)))
+      assert.include(message, "1,001 variables, secrets included, are more than the 1,000")
+    })
+  )
+
+  it.effect("of what was stored earlier is read whatever it is", () =>
+    Effect.gen(function* () {
+      const large = withField(["run", "env"], texts(900_000))
+      assert.isString((yield* Effect.flip(decodeDeployRequest(large))).message)
+      yield* Schema.decodeUnknownEffect(DeployRequest)(large)
+    })
   )
 })
 

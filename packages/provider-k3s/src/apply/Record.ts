@@ -17,7 +17,7 @@ import {
 } from "@mcpdeploy/core/ClusterApplier"
 import { Generation } from "@mcpdeploy/core/domain/DeployRequest"
 import type { ServiceTarget } from "@mcpdeploy/core/domain/Identity"
-import { keptReceipts, Receipt } from "@mcpdeploy/core/domain/Receipt"
+import { keptReceipts, type Receipt } from "@mcpdeploy/core/domain/Receipt"
 import { CommitSha } from "@mcpdeploy/core/domain/Source"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
