@@ -21,6 +21,8 @@ export const toolFolder = async (name: string): Promise<string> => {
 export const testEnvironment = async (folder: string): Promise<Readonly<Record<string, string>>> => {
   const region = regionEnvironment(folder)
   const kubectl = await toolFolder("kubectl")
+  // Only where there is something to render.
+  if (process.env["MCPDEPLOY_TEST_CHARTS"] !== undefined) await toolFolder("helm")
   const programs = await testPackages().catch((error: unknown) => {
     process.stderr.write(
       `Debian's packages for tests could not be had, some will be skipped: ${String(error)}\n`

@@ -36,16 +36,22 @@ const isThere = async (program: string, where: ReadonlyArray<string>): Promise<b
   return found.includes(true)
 }
 
-/** Unpacked, because installing it would start a service on this machine. Its folder of programs. */
-const promtool = async (): Promise<string> => {
+/** Unpacked, because installing it would start a service on this machine: program and package. */
+const unpacked = [
+  ["promtool", "prometheus"],
+  ["prometheus-alertmanager", "prometheus-alertmanager"]
+] as const
+
+/** The folder of the package's programs. */
+const unpack = async (program: string, name: string): Promise<string> => {
   const cache = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "mcpdeploy/debian")
-  const target = join(cache, "prometheus")
+  const target = join(cache, name)
   const programs = join(target, "usr/bin")
-  if (await isThere("promtool", [programs])) return programs
+  if (await isThere(program, [programs])) return programs
   await mkdir(cache, { recursive: true })
-  const part = await mkdtemp(join(cache, "prometheus-"))
+  const part = await mkdtemp(join(cache, `${name}-`))
   try {
-    await run("apt-get", ["-o", "APT::Sandbox::User=root", "download", "prometheus"], { cwd: part, env })
+    await run("apt-get", ["-o", "APT::Sandbox::User=root", "download", name], { cwd: part, env })
     const [archive = ""] = await readdir(part)
     await run("dpkg-deb", ["-x", archive, "."], { cwd: part })
     await rm(target, { recursive: true, force: true })
@@ -72,5 +78,10 @@ export const testPackages = async (): Promise<ReadonlyArray<string>> => {
     })
     process.stdout.write(`installed ${missing.join(", ")}\n`)
   }
-  return (await isThere("promtool", folders)) ? [] : [await promtool()]
+  const more = await Promise.all(
+    unpacked.map(async ([program, name]) =>
+      (await isThere(program, folders)) ? [] : [await unpack(program, name)]
+    )
+  )
+  return more.flat()
 }

@@ -103,9 +103,9 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
         rmSync(join(directory, "inventory/hosts.yml"))
         const vars = {
           ...Object.fromEntries(
-            Object.keys(yamlOf("inventory/group_vars/vault.example.yml")).map((name) => [
+            Object.entries(yamlOf("inventory/group_vars/vault.example.yml")).map(([name, value]) => [
               name,
-              `${secret}-${name.replace("vault_", "")}`
+              typeof value === "string" ? `${secret}-${name.replace("vault_", "")}` : value
             ])
           ),
           ...inventoryVariables,
@@ -305,7 +305,7 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
         assert.deepStrictEqual(changed(yield* run("site")), [], "and the nodes are in it as before")
 
         // Every node ready, the platform's pods up, a pod brought to the run-pool by its RuntimeClass, backups young.
-        assert.deepStrictEqual(changed(yield* run("verify")), [])
+        assert.deepStrictEqual(changed(yield* run("verify", "--skip-tags", "charts")), [])
 
         // Nodes that go and come.
         const nodes = "k3s kubectl get nodes --no-headers | tr -s ' ' | cut -d ' ' -f 1,2"

@@ -2,20 +2,11 @@
 import { createHash } from "node:crypto"
 import { execFileSync } from "node:child_process"
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
-import { homedir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { parse } from "yaml"
+import { toolFolder } from "../lab/ToolCache.ts"
 
-const tools = join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "mcpdeploy/tools")
-const toolFolder = (name: string): string | undefined => {
-  try {
-    const found = readdirSync(tools).find((entry) => entry.startsWith(`${name}-`) && !entry.endsWith(".lock"))
-    return found === undefined ? undefined : join(tools, found)
-  } catch {
-    return undefined
-  }
-}
 const built = {
   gvisor: toolFolder("gvisor"),
   buildkit: toolFolder("buildkit"),
@@ -28,9 +19,9 @@ export const absent = Object.entries(built).flatMap(([name, folder]) => (folder 
 
 /** eu-central-1's directory. */
 export const eu = fileURLToPath(new URL("../../../regions/eu-central-1", import.meta.url))
-export const yamlOf = (file: string): Record<string, string> => parse(readFileSync(join(eu, file), "utf8"))
+export const yamlOf = (file: string): Record<string, unknown> => parse(readFileSync(join(eu, file), "utf8"))
 const versionOf = (name: string): string =>
-  yamlOf("inventory/group_vars/all/main.yml")[`region_${name}_version`] ?? ""
+  String(yamlOf("inventory/group_vars/all/main.yml")[`region_${name}_version`])
 const versions = {
   k3s: versionOf("k3s"),
   gvisor: versionOf("gvisor"),
