@@ -9,9 +9,10 @@ import type { TemporalSettings } from "@mcpdeploy/temporal-adapter/settings/Temp
 import { DeployClient } from "@mcpdeploy/temporal-contract/client"
 import { dataConverter } from "@mcpdeploy/temporal-contract/codec"
 import { workflowIds } from "@mcpdeploy/temporal-contract/contract"
-import { Client, Connection } from "@temporalio/client"
+import { Client } from "@temporalio/client"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as ClosableConnection from "./ClosableConnection.ts"
 import { PushSink, SinkUnavailable } from "./PushSink.ts"
 
 const probeEvery = "3 seconds"
@@ -32,10 +33,7 @@ export const layer = (
   Layer.effect(
     PushSink,
     Effect.gen(function* () {
-      const connection = yield* Effect.acquireRelease(
-        Effect.sync(() => Connection.lazy({ ...connectionSettings(settings), channelArgs })),
-        (opened) => Effect.promise(() => opened.close().catch(() => undefined))
-      )
+      const connection = yield* ClosableConnection.make({ ...connectionSettings(settings), channelArgs })
       const { namespace, payloadKeys, taskQueue } = settings
       const client = new Client({ connection, namespace, dataConverter: dataConverter(payloadKeys) })
       const deploys = new DeployClient(client, { taskQueue })
