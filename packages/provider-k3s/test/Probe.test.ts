@@ -171,6 +171,20 @@ describe("the app's answer through the ingress", () => {
     })
   )
 
+  it.live(
+    "says which field is for HTTP/2 without TLS, where the ingress gets no answer that it understands",
+    () =>
+      Effect.gen(function* () {
+        const app: RequestListener = (_, response) =>
+          void response.writeHead(500).end("Internal Server Error")
+        const failed = yield* Effect.flip(probed({ app, probeSeconds: 1 }))
+        assert.include(failed.message, "set run.protocol: h2c")
+        const itself = yield* Effect.flip(
+          probed({ app: (_, response) => void response.writeHead(500).end("no database"), probeSeconds: 1 })
+        )
+        assert.notInclude(itself.message, "h2c")
+      })
+  )
   it.live("must be 200 to 399 at the path of a health check", () =>
     Effect.gen(function* () {
       const app: RequestListener = (_, response) => void response.writeHead(429).end("slow down")

@@ -111,6 +111,18 @@ const isNoRoute = Effect.fnUntraced(function* (region: RegionConfig, answer: Ans
 const noRoute =
   "(the ingress has no route to the app, or does not mark its own answers and the app has no such path: then set run.healthCheck.path to one that it serves)"
 
+/** Traefik's words where it cannot make sense of what the app answers it: the status' own, and nothing else. */
+const gatewayWords = new Map([
+  [500, "Internal Server Error"],
+  [502, "Bad Gateway"]
+])
+
+/** A pod is ready as soon as its port is open, whatever is spoken there. */
+const protocolHint = ({ run }: Workload, { body, status }: Answer): string | undefined =>
+  run.protocol !== "h2c" && gatewayWords.get(status) === body.trim()
+    ? "(it may be the ingress that says so, because the app does not speak HTTP/1.1: for gRPC and other HTTP/2 without TLS set run.protocol: h2c)"
+    : undefined
+
 /** What of a good answer its author should know: each visitor is refused. */
 const warningOf = ({ run }: Workload, url: string, answer: Answer): string | undefined => {
   if (answer.status < 400 || run.protocol === "h2c") return undefined
@@ -132,7 +144,8 @@ const attempt = Effect.fnUntraced(function* (
   const hasNoRoute = yield* isNoRoute(region, answer)
   if (!isWell || hasNoRoute) {
     const start = body.trim() === "" ? "(an empty answer)" : body.trim()
-    return yield* new ProbeFailed({ url, status, detail: hasNoRoute ? `${start} ${noRoute}` : start })
+    const why = hasNoRoute ? noRoute : protocolHint(workload, answer)
+    return yield* new ProbeFailed({ url, status, detail: why === undefined ? start : `${start} ${why}` })
   }
   const warning = warningOf(workload, url, answer)
   return { url, status, durationMs, ...(warning === undefined ? {} : { warning }) }
