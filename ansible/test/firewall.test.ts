@@ -7,6 +7,7 @@ import { NodeServices } from "@effect/platform-node"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { webSourcesOf } from "@mcpdeploy/core/region/WebSources"
 import { run } from "@mcpdeploy/local-region/Command"
 import * as Ansible from "./lab/Ansible.ts"
 import * as Lab from "./lab/Lab.ts"
@@ -90,6 +91,19 @@ describe.skipIf(needs !== "")(`The firewall of a node ${needs}`, () => {
           const { lab } = yield* Bench
           yield* load("run-1")
           assert.deepStrictEqual(yield* wrongArriving(lab, arriving(isOpen)), [])
+        })
+    )
+
+    it.effect(
+      "who may reach the web's ports is read from the ruleset, as `mcpdeploy region check` asks nodes",
+      () =>
+        Effect.gen(function* () {
+          const { rulesets } = yield* Bench
+          const sources = webSourcesOf(readFileSync(join(rulesets, "run-1.nft"), "utf8"))
+          assert.deepStrictEqual(
+            [...sources].toSorted(),
+            ["173.245.48.0/20", "2001:db8:3::5/128", "203.0.113.5/32", "2400:cb00::/32"].toSorted()
+          )
         })
     )
 

@@ -26,6 +26,14 @@ describe.skipIf(lacks !== "")(`vendors.yml ${lacks}`, () => {
         const folder = yield* temporary("mcpdeploy-vendors-")
         const region = join(folder, "eu-central-1")
         cpSync(join(project, "regions/eu-central-1"), region, { recursive: true })
+        const variables = join(region, "inventory/group_vars/all/main.yml")
+        writeFileSync(
+          variables,
+          readFileSync(variables, "utf8").replace(
+            "region_ssh_keys: []",
+            "region_ssh_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEann ann]"
+          )
+        )
         const webSources = join(region, "inventory/group_vars/all/web_sources.yml")
         rmSync(webSources, { force: true })
         const hetzner = yield* HetznerDouble.make({

@@ -31,8 +31,8 @@ const hosts = (run: ReadonlyArray<number>) => `all:
     k3s_cluster:
       children:
         ctrl: { hosts: { ctrl-1: { ansible_host: 203.0.113.1, private_ip: 10.0.0.1 } } }
-        ops: { hosts: {} }
-        build_pool: { hosts: {} }
+        ops: { hosts: { ops-1: { ansible_host: 198.51.100.20, private_ip: 10.0.0.20 } } }
+        build_pool: { hosts: { build-1: { ansible_host: 198.51.100.30, private_ip: 10.0.0.30 } } }
         run_pool: { hosts: { ${run.map((n) => `run-${n}: { ansible_host: 203.0.113.1${n}, private_ip: 10.0.0.1${n} }`).join(", ")} } }
 `
 

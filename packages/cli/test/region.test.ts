@@ -1,6 +1,15 @@
 /** `mcpdeploy region` as a process of its own, against doubles of Cloudflare, Hetzner Cloud and Robot. */
 import { spawn } from "node:child_process"
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { assert, describe, it } from "@effect/vitest"
@@ -55,7 +64,18 @@ const makeWorld = Effect.gen(function* () {
     )
   )
   yield* Effect.sync(() => rmSync(join(directory, webSourcesFile), { force: true }))
-  const env = { CLOUDFLARE_API_TOKEN: token, CLOUDFLARE_BASE_URL: double.baseUrl }
+  // Stands for nodes that nobody reaches.
+  const programs = join(regions, ".programs")
+  yield* Effect.sync(() => {
+    mkdirSync(programs)
+    writeFileSync(join(programs, "ssh"), "#!/bin/sh\necho 'ssh: connect: No route to host' >&2\nexit 255\n")
+    chmodSync(join(programs, "ssh"), 0o755)
+  })
+  const env = {
+    CLOUDFLARE_API_TOKEN: token,
+    CLOUDFLARE_BASE_URL: double.baseUrl,
+    PATH: `${programs}:${process.env["PATH"] ?? ""}`
+  }
   const region = (...args: ReadonlyArray<string>) => run([...args, "--regions", regions], env)
   return { double, directory, regions, edit, region, env }
 })
@@ -92,7 +112,7 @@ describe("mcpdeploy region", () => {
         const checked = yield* region("check", "eu-central-1", "--ansible", join(project, "ansible"))
         assert.match(checked.out, /✓ 6\. cname record/)
         assert.match(checked.out, /✓ 7\. Run nodes in Cloudflare's origin pool/)
-        assert.match(checked.out, /☐ 8\. Firewall/)
+        assert.match(checked.out, /✗ 8\. Firewall.*\n {5}run-1 cannot be asked.*No route to host/)
 
         yield* edit(hostsFile, (text) => text.replace(/ {12}run-2:\n( {14}.*\n)+/, ""))
         const drift = yield* region("verify", "eu-central-1")
@@ -107,7 +127,7 @@ describe("mcpdeploy region", () => {
           assert.notInclude(`${out}${err}`, token)
         assert.deepStrictEqual(double.violations, [])
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.live(
@@ -133,11 +153,12 @@ describe("mcpdeploy region", () => {
         assert.deepStrictEqual(double.writes(), [])
 
         const blind = yield* run(["check", "eu-central-1", "--regions", regions], {
-          CLOUDFLARE_BASE_URL: env.CLOUDFLARE_BASE_URL
+          CLOUDFLARE_BASE_URL: env.CLOUDFLARE_BASE_URL,
+          PATH: env.PATH
         })
         assert.match(blind.out, /✗ 6\. .*\n.*set CLOUDFLARE_API_TOKEN/)
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.live(
@@ -158,6 +179,10 @@ describe("mcpdeploy region", () => {
         yield* edit(variablesFile, (text) =>
           text
             .replace("[cloudflare]", "[hetzner-robot, hetzner, cloudflare]")
+            .replace(
+              "region_ssh_keys: []",
+              "region_ssh_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEann ann]"
+            )
             .replace(/region_load_balancer.*\n/, "")
         )
         const both = {
@@ -209,7 +234,7 @@ describe("mcpdeploy region", () => {
         assert.deepStrictEqual(hetzner.violations, [])
         assert.deepStrictEqual(robot.violations, [])
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.live(
@@ -220,7 +245,10 @@ describe("mcpdeploy region", () => {
         const made = yield* region("new", "us-east-1", "--provider", "none")
         assert.strictEqual(made.code, 0, made.err)
         const checked = yield* region("check", "us-east-1", "--ansible", join(project, "ansible"))
-        assert.match(checked.out, /✗ 1\. .*\n {5}known_hosts has no key of ctrl-1/)
+        assert.match(
+          checked.out,
+          /✗ 1\. .*\n {5}inventory\/hosts\.yml: ctrl-1\.ansible_host 192\.0\.2\.10 is an example/
+        )
         assert.match(checked.out, /✗ 9\. .*\n {5}README\.md says nothing under Machines/)
         assert.match(checked.out, /☐ 5\. /)
         assert.isTrue(existsSync(join(regions, "us-east-1/k8s/admission.yaml")))
@@ -229,7 +257,7 @@ describe("mcpdeploy region", () => {
         assert.strictEqual(bad.code, 2)
         assert.match(bad.err, /a name such as eu-central-1/)
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 
   it.live(
@@ -257,6 +285,6 @@ describe("mcpdeploy region", () => {
         assert.strictEqual(unknown.code, 2)
         assert.match(unknown.err, /region_providers names \.\/no-such-provider\.ts/)
       }).pipe(Effect.scoped),
-    120_000
+    240_000
   )
 })

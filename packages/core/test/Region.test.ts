@@ -16,8 +16,8 @@ const hosts = (run: string) => `all:
     k3s_cluster:
       children:
         ctrl: { hosts: { ctrl-1: { ansible_host: 203.0.113.1, private_ip: 10.0.0.1 } } }
-        ops: { hosts: {} }
-        build_pool: { hosts: {} }
+        ops: { hosts: { ops-1: { ansible_host: 203.0.113.20, private_ip: 10.0.0.20 } } }
+        build_pool: { hosts: { build-1: { ansible_host: 203.0.113.30, private_ip: 10.0.0.30 } } }
         run_pool: { hosts: ${run} }
 `
 const variables = (name: string) => `region_name: ${name}
@@ -47,6 +47,8 @@ const read = Effect.fnUntraced(function* (run: string, change: (text: string) =>
 
 const problems = (run: string, change?: (text: string) => string) =>
   Effect.map(Effect.flip(read(run, change)), ({ message }) => message)
+
+const one = "{ run-1: { ansible_host: 203.0.113.2, private_ip: 10.0.0.2 } }"
 
 describe("a region's directory", () => {
   it.effect("eu-central-1 is one", () =>
@@ -106,6 +108,11 @@ describe("a region's directory", () => {
       /region_private_range 10\.0\.0\.0\/16/
     ],
     [
+      "a pool without a node",
+      "{}",
+      /hosts\.yml:\d+:\d+: .*run_pool: a region needs at least one node in every pool/
+    ],
+    [
       "a name that no machine can have",
       "{ Run_1: { ansible_host: 203.0.113.2, private_ip: 10.0.0.2 } }",
       /a host name such as run-1/
@@ -117,13 +124,33 @@ describe("a region's directory", () => {
       })
     )
 
+  for (const [name, from, to, says] of [
+    [
+      "pods in the private network",
+      "[10.42.0.0/16]",
+      "[10.0.128.0/17]",
+      /main\.yml:5:\d+: region_pod_ranges: 10\.0\.128\.0\/17 overlaps with 10\.0\.0\.0\/16 of region_private_range/
+    ],
+    [
+      "services among pods",
+      "[10.43.0.0/16]",
+      "[10.40.0.0/13]",
+      /region_service_ranges: 10\.40\.0\.0\/13 overlaps with 10\.42\.0\.0\/16 of region_pod_ranges/
+    ]
+  ] as const)
+    it.effect(`${name} are told, with their line`, () =>
+      Effect.gen(function* () {
+        assert.match(yield* problems(one, (text) => text.replace(from, to)), says)
+      })
+    )
+
   it.effect("another name than the directory's, a range that is none, and a missing file are told", () =>
     Effect.gen(function* () {
       assert.match(
-        yield* problems("{}", (text) => text.replace("r1", "r2")),
+        yield* problems(one, (text) => text.replace("r1", "r2")),
         /main\.yml:1:\d+: region_name: .* called r1/
       )
-      assert.match(yield* problems("{}", (text) => text.replace("/24", "/33")), /a range such as/)
+      assert.match(yield* problems(one, (text) => text.replace("/24", "/33")), /a range such as/)
       const error = yield* Effect.flip(readRegion("/nowhere").pipe(Effect.provide(NodeServices.layer)))
       assert.match(error.message, /main\.yml: there is no such file/)
     })

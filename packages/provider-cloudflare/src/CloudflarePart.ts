@@ -18,7 +18,7 @@ import { apply, plan } from "./Apply.ts"
 import type { CloudflareChange } from "./Change.ts"
 import { CloudflareSettings } from "./CloudflareSettings.ts"
 import type { Settle } from "./CreateOnce.ts"
-import { desiredState, type RegionFacts as CloudflareFacts } from "./DesiredState.ts"
+import { CloudflareRegionInvalid, desiredState, type RegionFacts as CloudflareFacts } from "./DesiredState.ts"
 
 const provider = "cloudflare"
 const failed = failedAt(provider)
@@ -48,6 +48,13 @@ export const cloudflarePart = Effect.fn("cloudflarePart")(function* (
   settle: Settle = defaultSettle
 ) {
   const settings = yield* region.settings(provider, CloudflareSettings)
+  if (settings.zone !== region.domain)
+    return yield* failed(
+      new CloudflareRegionInvalid({
+        region: region.name,
+        detail: `cloudflare.zone is ${settings.zone}, and region_domain ${region.domain}: they have to be the same`
+      })
+    )
   const api = yield* CloudflareApi
   const withApi = Effect.provideService(CloudflareApi, api)
   const desiredOf = (known: RegionFacts) =>
@@ -71,6 +78,8 @@ export const cloudflarePart = Effect.fn("cloudflarePart")(function* (
     plan: Effect.fnUntraced(function* (known) {
       const desired = yield* desiredOf(known)
       if (desired === undefined) {
+        // That there is no such zone is said before any other vendor makes something for it.
+        yield* Effect.mapError(withApi(CloudflareApi.use(({ zone }) => zone(settings.zone))), failed)
         return {
           changes: [],
           conflicts: [],

@@ -1,6 +1,7 @@
 /** The part that Cloudflare has in a region, from the region's own directory. */
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { assert, describe, it } from "@effect/vitest"
+import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
 import { readRegion, type Region } from "@mcpdeploy/core/region/Region"
 import { combine } from "@mcpdeploy/core/region/RegionInfrastructure"
 import { cloudflarePart } from "@mcpdeploy/provider-cloudflare/CloudflarePart"
@@ -47,6 +48,35 @@ describe("Cloudflare's part of a region", () => {
       )
       const drift = yield* Effect.flip(fewer.verify)
       assert.strictEqual(drift._tag, "RegionDrift")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "a domain that is no zone of the account is said, also while the load balancer has no address yet",
+    () =>
+      Effect.gen(function* () {
+        const { api, double } = yield* makeWorld({ zone: "acme.dev" })
+        const region = yield* readRegion(directory).pipe(Effect.provide(NodeServices.layer))
+        const part = yield* cloudflarePart(region, settle).pipe(Effect.provide(api))
+        for (const given of [{}, { loadBalancer }]) {
+          const error = yield* Effect.flip(combine(region.name, [part], given).apply(new Set()))
+          assert.match(
+            error.message,
+            /the account of the token has no zone ml\.ink; add it at Cloudflare, or correct cloudflare\.zone/
+          )
+        }
+        assert.deepStrictEqual(double.writes(), [])
+      }).pipe(Effect.scoped)
+  )
+
+  it.live("a zone that is not the region's domain is said", () =>
+    Effect.gen(function* () {
+      const { api, double } = yield* makeWorld()
+      const region = yield* readRegion(directory).pipe(Effect.provide(NodeServices.layer))
+      const other = { ...region, domain: PlatformDomain.make("acme.dev") }
+      const error = yield* Effect.flip(cloudflarePart(other, settle).pipe(Effect.provide(api)))
+      assert.match(error.message, /cloudflare\.zone is ml\.ink, and region_domain acme\.dev/)
+      assert.deepStrictEqual(double.calls, [])
     }).pipe(Effect.scoped)
   )
 })

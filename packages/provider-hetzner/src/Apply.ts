@@ -6,6 +6,7 @@ import { HetznerApi } from "./api/HetznerApi.ts"
 import type { HetznerReason } from "./api/HetznerReason.ts"
 import type { HetznerChange, HetznerPlan, Operation } from "./Change.ts"
 import type { DesiredState } from "./DesiredState.ts"
+import type { Offer } from "./Offer.ts"
 import { planChanges } from "./Plan.ts"
 
 /** Something that is not the region's is in the way, or differs in what only a person can change. */
@@ -71,7 +72,7 @@ const idOf = (change: HetznerChange): string => [change.action, change.resource,
 export const plan = Effect.fn("Hetzner.plan")(function* (
   desired: DesiredState
 ): Effect.fn.Return<HetznerPlan, HetznerReason, HetznerApi> {
-  return planChanges(desired, yield* readActualState)
+  return planChanges(desired, yield* readActualState(desired))
 })
 
 export const apply = Effect.fn("Hetzner.apply")(function* (
@@ -81,6 +82,11 @@ export const apply = Effect.fn("Hetzner.apply")(function* (
   const api = yield* HetznerApi
   const made = new Map<string, HetznerChange>()
   const tried = new Map<string, number>()
+  let offer: Offer | undefined
+  const read = Effect.tap(
+    Effect.suspend(() => readActualState(desired, offer)),
+    (actual) => Effect.sync(() => void (offer = actual.offer))
+  )
   const dueOf = (
     actual: ActualState
   ): { readonly plan: HetznerPlan; readonly due: HetznerChange | undefined } => {
@@ -90,11 +96,12 @@ export const apply = Effect.fn("Hetzner.apply")(function* (
     return { plan: found, due: found.changes.find(isDue) }
   }
   for (;;) {
-    let { due, plan: found } = dueOf(yield* readActualState)
+    let { due, plan: found } = dueOf(yield* read)
     // What was made just now and is still due is shown late, for a while.
     for (let tries = 0; due !== undefined && made.has(idOf(due)) && tries < settle.tries; tries++) {
       yield* Effect.sleep(`${settle.seconds} seconds`)
-      ;({ due, plan: found } = dueOf(yield* readActualState))
+      offer = undefined
+      ;({ due, plan: found } = dueOf(yield* read))
     }
     if (found.conflicts.length > 0) return yield* new HetznerConflicts({ conflicts: found.conflicts })
     if (due?.operation === undefined) return { made: [...made.values()], left: found.changes }
@@ -111,5 +118,7 @@ export const apply = Effect.fn("Hetzner.apply")(function* (
       )
     )
     made.set(id, change)
+    // The project's keys are a part of it.
+    if (change.operation?.kind === "create" && change.operation.of === "ssh_keys") offer = undefined
   }
 })

@@ -1,8 +1,11 @@
 /** DesiredState: what a region wants of Hetzner Cloud, as a pure function of its directory. */
-import type { Pool, Region } from "@mcpdeploy/core/region/Region"
+import type { Pool, Region, RegionNode } from "@mcpdeploy/core/region/Region"
 import * as Effect from "effect/Effect"
 import type { FirewallRule, LoadBalancerService, Subnet } from "./api/Resources.ts"
+import type { HetznerConflict } from "./Change.ts"
 import { CloudNode, HetznerSettings, RobotNode } from "./HetznerSettings.ts"
+import { networkProblems } from "./NetworkProblems.ts"
+import { type DesiredSshKey, desiredSshKey } from "./SshKeys.ts"
 
 /** Whose an object is: the label of everything that a region owns. */
 export const regionLabel = "mcpdeploy-region"
@@ -15,7 +18,6 @@ export interface DesiredServer {
   readonly serverType: string
   readonly location: string
   readonly image: string
-  readonly sshKeys: ReadonlyArray<string>
   readonly labels: Labels
   readonly publicIpv4: string
   readonly privateIp: string
@@ -39,16 +41,20 @@ export interface DesiredState {
   /** The firewall whose web rules also name the load balancer. */
   readonly runFirewall: string
   readonly servers: ReadonlyArray<DesiredServer>
+  /** Which servers are made with. */
+  readonly sshKeys: ReadonlyArray<DesiredSshKey>
   readonly loadBalancer: {
     readonly name: string
     readonly type: string
     readonly location: string
     readonly services: ReadonlyArray<LoadBalancerService>
-    /** Names of Cloud servers, reached over the private network. */
+    /** Names of Cloud servers. They and dedicated ones are reached over the private network. */
     readonly servers: ReadonlyArray<string>
-    /** Public addresses of dedicated servers. */
+    /** Addresses of dedicated servers in the vSwitch's subnet. */
     readonly addresses: ReadonlyArray<string>
   }
+  /** What the region's directory says, and Hetzner cannot have. */
+  readonly problems: ReadonlyArray<HetznerConflict>
 }
 
 /** Traefik's ports, passed through as they are but for the client's address, which goes before them. Seconds. */
@@ -121,7 +127,6 @@ export const desiredState = Effect.fn("Hetzner.desiredState")(function* (
             serverType: server.server_type,
             location: server.location,
             image: settings.image ?? "debian-12",
-            sshKeys: settings.ssh_keys ?? [],
             labels: { ...labels, [poolLabel]: node.pool },
             publicIpv4: node.address,
             privateIp: node.privateAddress,
@@ -154,12 +159,19 @@ export const desiredState = Effect.fn("Hetzner.desiredState")(function* (
     ],
     runFirewall,
     servers,
+    sshKeys: region.sshKeys.map((key) => desiredSshKey(region.name, key)),
     loadBalancer: {
       name,
       ...settings.load_balancer,
       services: [80, 443].map(passedThrough),
       servers: runServers.map((server) => server.name),
-      addresses: robots.filter(isRun).map(({ address }) => address)
-    }
+      addresses: robots.filter(isRun).map(({ privateAddress }) => privateAddress)
+    },
+    problems: networkProblems(
+      region,
+      settings,
+      cloud.flatMap(({ node, server }): ReadonlyArray<RegionNode> => (server === undefined ? [] : [node])),
+      robots
+    )
   } satisfies DesiredState
 })

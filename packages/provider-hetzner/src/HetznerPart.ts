@@ -11,7 +11,7 @@ import { RegionProvider, secretOf } from "@mcpdeploy/core/region/RegionProvider"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { publicAddressOf, readActualState, sourcesOf } from "./ActualState.ts"
+import { publicAddressOf, readLoadBalancer, sourcesOf } from "./ActualState.ts"
 import { HetznerApi, layer } from "./api/HetznerApi.ts"
 import { apply, type ApplyOptions, plan } from "./Apply.ts"
 import type { HetznerChange } from "./Change.ts"
@@ -42,10 +42,9 @@ export const hetznerPart = Effect.fn("hetznerPart")(function* (
     Effect.mapError(desiredState(region, known.webSources ?? [], known.layer2Network), failed)
   return {
     provider,
-    facts: withApi(readActualState).pipe(
+    facts: withApi(readLoadBalancer(loadBalancer.name)).pipe(
       Effect.mapError(failed),
-      Effect.map(({ loadBalancers }): RegionFacts => {
-        const balancer = loadBalancers.find(({ name }) => name === loadBalancer.name)
+      Effect.map((balancer): RegionFacts => {
         if (balancer === undefined) return {}
         const address = publicAddressOf(balancer)
         const sources = sourcesOf(balancer).map((range) => IpRange.make(range))
@@ -77,6 +76,7 @@ export const hetznerPart = Effect.fn("hetznerPart")(function* (
 export const regionProvider = new RegionProvider({
   name: provider,
   areas: ["network", "node", "loadBalancer", "firewall"],
+  roles: ["hetzner_lb"],
   part: Effect.fnUntraced(function* (region, env) {
     const token = yield* secretOf(
       provider,

@@ -2,6 +2,18 @@
 import { IpRange } from "@mcpdeploy/core/region/Address"
 import * as Schema from "effect/Schema"
 
+/** Locations of Hetzner Cloud, and the zone that each one's networks are in: https://docs.hetzner.com/cloud/networks/faq */
+export const networkZones: Readonly<Record<string, string>> = {
+  fsn1: "eu-central",
+  nbg1: "eu-central",
+  hel1: "eu-central",
+  ash: "us-east",
+  hil: "us-west",
+  sin: "ap-southeast"
+}
+/** The only zone whose networks can be joined to a vSwitch (the same page). */
+export const vswitchZone = "eu-central"
+
 /** What a region says about Hetzner, under `hetzner` of its variables. */
 export const HetznerSettings = Schema.Struct({
   network: Schema.Struct({
@@ -25,9 +37,7 @@ export const HetznerSettings = Schema.Struct({
     location: Schema.String
   }),
   /** Of servers that are created; `debian-12` when absent. */
-  image: Schema.optionalKey(Schema.String),
-  /** Names of keys in the project, for servers that are created. */
-  ssh_keys: Schema.optionalKey(Schema.Array(Schema.String))
+  image: Schema.optionalKey(Schema.String)
 })
 export type HetznerSettings = typeof HetznerSettings.Type
 

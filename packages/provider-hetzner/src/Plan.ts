@@ -7,7 +7,9 @@ import { planLoadBalancer } from "./PlanLoadBalancer.ts"
 import { planNetwork } from "./PlanNetwork.ts"
 import { planServers } from "./PlanServers.ts"
 
-/** The network first, which all join; then firewalls, so that no server is reached without; servers; what leads to them last. */
+/**
+ * The network first, which all join; then firewalls, so that no server is reached without; servers; what leads to them last.
+ */
 export const planChanges = (desired: DesiredState, actual: ActualState): HetznerPlan => {
   const parts = [
     planNetwork(desired, actual),
@@ -17,6 +19,6 @@ export const planChanges = (desired: DesiredState, actual: ActualState): Hetzner
   ]
   return {
     changes: parts.flatMap(({ changes }) => changes),
-    conflicts: parts.flatMap(({ conflicts }) => conflicts)
+    conflicts: [...desired.problems, ...parts.flatMap(({ conflicts }) => conflicts)]
   }
 }

@@ -4,6 +4,7 @@ import type { ActualState } from "./ActualState.ts"
 import type { LoadBalancer, LoadBalancerService, Network, Target } from "./api/Resources.ts"
 import type { Operation, PlanPart } from "./Change.ts"
 import type { DesiredState } from "./DesiredState.ts"
+import { loadBalancerProblem } from "./Offer.ts"
 import { inTheWay, ownershipOf } from "./Ownership.ts"
 
 const serviceText = ({
@@ -81,15 +82,17 @@ const planTargets = (
           : undefined
     })
   }
+  const hasVSwitch = network?.subnets.some(({ type }) => type === "vswitch") === true
   for (const address of desired.loadBalancer.addresses) {
     if (balancer.targets.some((target) => target.type === "ip" && target.ip?.ip === address)) continue
     part.changes.push({
       area: "loadBalancer",
       resource: `${resource} target ${address}`,
       action: "create",
-      diff: [`+ ${address}`],
+      diff: [`+ ${address}, over the private network`],
       destructive: false,
-      operation: act(balancer, "add_target", { type: "ip", ip: { ip: address } })
+      operation:
+        isJoined && hasVSwitch ? act(balancer, "add_target", { type: "ip", ip: { ip: address } }) : undefined
     })
   }
   const kept = new Set<string>([...desired.loadBalancer.servers, ...desired.loadBalancer.addresses])
@@ -118,6 +121,12 @@ export const planLoadBalancer = (desired: DesiredState, actual: ActualState): Pl
   const network = actual.networks.find((one) => one.name === desired.network.name)
   const balancer = actual.loadBalancers.find((one) => one.name === name)
   if (balancer === undefined) {
+    const problem =
+      actual.offer === undefined ? undefined : loadBalancerProblem(actual.offer, { location, type })
+    if (problem !== undefined) {
+      part.conflicts.push({ resource, detail: problem })
+      return part
+    }
     part.changes.push({
       area: "loadBalancer",
       resource,

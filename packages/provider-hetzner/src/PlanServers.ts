@@ -3,11 +3,40 @@ import type { ActualState } from "./ActualState.ts"
 import type { Network, Server } from "./api/Resources.ts"
 import { type DesiredServer, type DesiredState, regionLabel } from "./DesiredState.ts"
 import type { HetznerChange, PlanPart } from "./Change.ts"
+import { type Offer, orderableUntil, serverProblem } from "./Offer.ts"
 import { inTheWay, ownershipOf } from "./Ownership.ts"
+import { findSshKey } from "./SshKeys.ts"
 
-const creation = (actual: ActualState, server: DesiredServer): HetznerChange => {
+/** Servers are made with the administrators' keys: without one nobody could ever open them. */
+const planSshKeys = (part: PlanPart, { labels, sshKeys }: DesiredState, offer: Offer): void => {
+  for (const key of sshKeys) {
+    if (findSshKey(offer.sshKeys, key) !== undefined) continue
+    part.changes.push({
+      area: "node",
+      resource: `ssh key ${key.name}`,
+      action: "create",
+      diff: [`+ ${key.publicKey}`],
+      destructive: false,
+      operation: {
+        kind: "create",
+        of: "ssh_keys",
+        fields: { name: key.name, public_key: key.publicKey, labels }
+      }
+    })
+  }
+}
+
+const creation = (
+  desired: DesiredState,
+  actual: ActualState,
+  offer: Offer,
+  server: DesiredServer
+): HetznerChange => {
   const group = actual.placementGroups.find(({ name }) => name === server.placementGroup)
-  const isReady = server.placementGroup === undefined || group !== undefined
+  const keys = desired.sshKeys.flatMap((key) => findSshKey(offer.sshKeys, key)?.id ?? [])
+  const isReady =
+    (server.placementGroup === undefined || group !== undefined) && keys.length === desired.sshKeys.length
+  const end = orderableUntil(offer, server)
   return {
     area: "node",
     resource: `server ${server.name}`,
@@ -16,6 +45,7 @@ const creation = (actual: ActualState, server: DesiredServer): HetznerChange => 
       `+ type: ${server.serverType}`,
       `+ location: ${server.location}`,
       `+ image: ${server.image}`,
+      ...(end === undefined ? [] : [`+ ordered until ${end} only: ${server.serverType}`]),
       ...Object.entries(server.labels).map(([key, value]) => `+ label ${key}=${value}`)
     ],
     destructive: true,
@@ -30,7 +60,7 @@ const creation = (actual: ActualState, server: DesiredServer): HetznerChange => 
             image: server.image,
             labels: server.labels,
             start_after_create: true,
-            ...(server.sshKeys.length === 0 ? {} : { ssh_keys: [...server.sshKeys] }),
+            ssh_keys: keys,
             ...(group === undefined ? {} : { placement_group: group.id })
           }
         }
@@ -63,7 +93,13 @@ const planServer = (
   const found = actual.servers.find(({ name }) => name === wanted.name)
   const network = actual.networks.find(({ name }) => name === desired.network.name)
   if (found === undefined) {
-    part.changes.push(creation(actual, wanted))
+    if (actual.offer === undefined) return
+    const problem =
+      desired.sshKeys.length === 0
+        ? "nobody could open it, since region_ssh_keys is empty: write administrators' public keys there"
+        : serverProblem(actual.offer, wanted)
+    if (problem === undefined) part.changes.push(creation(desired, actual, actual.offer, wanted))
+    else part.conflicts.push({ resource, detail: problem })
     return
   }
   if (ownershipOf(found.labels, desired) === "foreign") {
@@ -108,6 +144,8 @@ const planServer = (
 
 export const planServers = (desired: DesiredState, actual: ActualState): PlanPart => {
   const part: PlanPart = { changes: [], conflicts: [] }
+  const isBuying = desired.servers.some((server) => !actual.servers.some(({ name }) => name === server.name))
+  if (isBuying && actual.offer !== undefined) planSshKeys(part, desired, actual.offer)
   for (const server of desired.servers) planServer(part, desired, actual, server)
   const names = new Set(desired.servers.map(({ name }) => name))
   for (const { id, labels, name } of actual.servers) {

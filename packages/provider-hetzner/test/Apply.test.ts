@@ -74,7 +74,7 @@ describe("apply", () => {
       yield* apply(yield* desiredOf())
       const more = yield* desiredOf({ ...hosts, "run-3": run3 })
       assert.deepStrictEqual(summary((yield* plan(more)).changes), [
-        ["create load balancer mcpdeploy-r1 target 198.51.100.43", "+ 198.51.100.43"]
+        ["create load balancer mcpdeploy-r1 target 10.0.1.43", "+ 10.0.1.43, over the private network"]
       ])
       double.reset()
       yield* apply(more)
@@ -83,8 +83,8 @@ describe("apply", () => {
       double.reset()
       const { made } = yield* apply(yield* desiredOf(fewer))
       assert.deepStrictEqual(summary(made), [
-        ["delete load balancer mcpdeploy-r1 target 198.51.100.41", "- 198.51.100.41"],
-        ["delete load balancer mcpdeploy-r1 target 198.51.100.43", "- 198.51.100.43"]
+        ["delete load balancer mcpdeploy-r1 target 10.0.1.41", "- 10.0.1.41"],
+        ["delete load balancer mcpdeploy-r1 target 10.0.1.43", "- 10.0.1.43"]
       ])
       assert.strictEqual(double.writes().length, 2)
       assert.deepStrictEqual(double.violations, [])
@@ -219,7 +219,7 @@ describe("Hetzner's part of a region", () => {
       assert.deepStrictEqual(left, [])
       const { loadBalancer, webSources = [] } = yield* part.facts
       assert.deepStrictEqual(loadBalancer, { ipv4: "203.0.113.5", ipv6: "2001:db8:5::5" })
-      assert.deepStrictEqual(webSources.map(String), ["203.0.113.5/32", "2001:db8:5::5/128", "10.0.0.2/32"])
+      assert.deepStrictEqual(webSources.map(String), ["10.0.0.2/32"])
       yield* region.verify
       double.reset()
       yield* region.apply(new Set())

@@ -22,10 +22,10 @@ region_private_range: 10.0.0.0/16
 region_pod_ranges: [10.42.0.0/16]
 region_service_ranges: [10.43.0.0/16]
 region_admin_ranges: [192.0.2.0/24]
+region_ssh_keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEann ann, ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEbob bob]
 hetzner:
   network: { zone: eu-central, cloud_subnet: 10.0.0.0/24, vswitch_subnet: 10.0.1.0/24, vlan: 4000, vswitch_id: 77 }
   load_balancer: { type: lb11, location: fsn1 }
-  ssh_keys: [ops]
 `
 
 interface Host {
@@ -38,11 +38,14 @@ interface Host {
   readonly number?: number
 }
 export const hosts = {
-  "ctrl-1": { pool: "ctrl", ip: "203.0.113.10", private: "10.0.0.10", type: "cpx31" },
+  "ctrl-1": { pool: "ctrl", ip: "203.0.113.10", private: "10.0.0.10", type: "cpx32" },
   "build-1": { pool: "build_pool", ip: "198.51.100.30", private: "10.0.1.30" },
   "run-1": { pool: "run_pool", ip: "198.51.100.41", private: "10.0.1.41" },
   "run-2": { pool: "run_pool", ip: "203.0.113.42", private: "10.0.0.42", type: "ccx33" }
 } as const satisfies Readonly<Record<string, Host>>
+
+/** Of another vendor; a region has a node in every pool. */
+const elsewhere = { ctrl: 10, ops: 20, build_pool: 30, run_pool: 40 } as const
 
 const hostsYaml = (all: Readonly<Record<string, Host>>): string => {
   const poolLines = (["ctrl", "ops", "build_pool", "run_pool"] as const).map((pool) => {
@@ -55,7 +58,8 @@ const hostsYaml = (all: Readonly<Record<string, Host>>): string => {
             : `hetzner_cloud: { server_type: ${host.type}, location: fsn1 }`
         return `${name}: { ansible_host: ${host.ip}, private_ip: ${host.private}, ${kind} }`
       })
-    return `        ${pool}: { hosts: { ${own.join(", ")} } }`
+    const other = `${pool.replace("_", "-")}-0: { ansible_host: 192.0.2.${elsewhere[pool]}, private_ip: 10.0.7.${elsewhere[pool]} }`
+    return `        ${pool}: { hosts: { ${(own.length === 0 ? [other] : own).join(", ")} } }`
   })
   return `all:\n  children:\n    k3s_cluster:\n      children:\n${poolLines.join("\n")}\n`
 }
@@ -97,7 +101,7 @@ export const makeWorld = Effect.fnUntraced(function* (
 ) {
   const double = yield* HetznerDouble.make({
     token,
-    dedicated: ["198.51.100.30", "198.51.100.41", "198.51.100.43"],
+    dedicated: ["198.51.100.41"],
     addressOf: (name) => Object.entries(hosts).find(([own]) => own === name)?.[1].ip ?? "203.0.113.99",
     ...options
   })
@@ -125,9 +129,13 @@ export const makeWorld = Effect.fnUntraced(function* (
 export const contents = (double: HetznerDouble.HetznerDouble) => {
   const text = (value: unknown) =>
     JSON.stringify(value, (key, field: unknown) =>
-      ["id", "network", "created", "health_status", "placement_group"].includes(key) ? undefined : field
+      ["id", "network", "created", "health_status", "placement_group", "ssh_keys"].includes(key)
+        ? undefined
+        : field
     )
-  const all = (kind: "servers" | "networks" | "firewalls" | "placement_groups" | "load_balancers") =>
+  const all = (
+    kind: "servers" | "networks" | "firewalls" | "placement_groups" | "load_balancers" | "ssh_keys"
+  ) =>
     double[kind]
       .all()
       .map((object) => text({ ...object, targets: undefined }))
@@ -142,6 +150,7 @@ export const contents = (double: HetznerDouble.HetznerDouble) => {
     firewalls: all("firewalls"),
     groups: all("placement_groups"),
     balancers: all("load_balancers"),
+    keys: all("ssh_keys"),
     targets
   }
 }

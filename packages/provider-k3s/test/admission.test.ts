@@ -5,11 +5,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
-import { stringify } from "yaml"
 import { JobSpec } from "@mcpdeploy/core/domain/DeployRequest"
 import type { KubernetesApi } from "@mcpdeploy/provider-k3s/kubernetes/KubernetesApi"
 import { kinds, type ObjectRef } from "@mcpdeploy/provider-k3s/kubernetes/Kind"
 import { admissionObjects } from "../src/manifests/Admission.ts"
+import { admissionFile } from "../src/manifests/AdmissionFile.ts"
 import { cronJobs, oneOffJob } from "../src/manifests/Jobs.ts"
 import type { Manifest } from "@mcpdeploy/provider-k3s/manifests/Manifest"
 import { projectManifests } from "../src/manifests/Project.ts"
@@ -32,10 +32,9 @@ const objects = admissionObjects(region)
 
 describe("the region's admission policies", () => {
   it("are written where a person and the local region find them", async () => {
-    const head =
-      "# What the cluster refuses in customer namespaces. Written by the test of @mcpdeploy/provider-k3s\n# (`vitest --project provider-k3s -u admission`) from src/manifests/Admission*.ts.\n"
-    const documents = objects.map((each) => stringify(each, { lineWidth: 0 })).join("---\n")
-    await expect(head + documents).toMatchFileSnapshot("../../../regions/eu-central-1/k8s/admission.yaml")
+    await expect(admissionFile(region.platformDomain)).toMatchFileSnapshot(
+      "../../../regions/eu-central-1/k8s/admission.yaml"
+    )
     await expect(`${JSON.stringify(objects, undefined, 2)}\n`).toMatchFileSnapshot(
       "../../local-region/toolchain/cluster/admission.json"
     )

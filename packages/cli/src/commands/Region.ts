@@ -2,10 +2,13 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import { Argument, Command, Flag } from "effect/cli"
 import { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
+import { networkZones } from "@mcpdeploy/provider-hetzner/HetznerSettings"
+import { decodeRegionFile } from "@mcpdeploy/provider-k3s/RegionFile"
 import { readRegion, RegionName, variablesFile } from "@mcpdeploy/core/region/Region"
 import {
   nameOf,
@@ -17,7 +20,7 @@ import {
 import { CommandFailed, exitCodes } from "../ExitCode.ts"
 import { printable } from "../Printable.ts"
 import { CheckedStep, checklist } from "../region/Checklist.ts"
-import { likewise, newRegionFiles, versionsOf } from "../region/NewRegion.ts"
+import { likewise, newRegionFiles, renamed, vaultExample, vaultOf, type Vendor } from "../region/NewRegion.ts"
 import { directoryOf, infrastructureOf } from "../region/Providers.ts"
 import { readState } from "../region/ReadState.ts"
 import { announce, orFail, print, usage } from "./Root.ts"
@@ -150,7 +153,7 @@ const stepText = ({ detail, state, step, title, todo }: CheckedStep): string =>
   [
     `${stepSigns[state]} ${step}. ${title}`,
     ...detail.split("\n").map((line) => `     ${printable(line)}`),
-    ...(todo === undefined ? [] : [`     → ${printable(todo)}`])
+    ...(todo === undefined ? [] : todo.split("\n").map((line) => `     → ${printable(line)}`))
   ].join("\n")
 
 const check = Command.make(
@@ -182,6 +185,36 @@ const check = Command.make(
 const decodeName = Schema.decodeUnknownEffect(RegionName)
 const decodeDomain = Schema.decodeUnknownEffect(PlatformDomain)
 
+const vendorOf = (
+  provider: "hetzner" | "none",
+  location: string | undefined
+): Effect.Effect<Vendor, CommandFailed> => {
+  if (provider === "none") return Effect.undefined
+  const zone = networkZones[location ?? ""]
+  return location === undefined || zone === undefined
+    ? Effect.fail(
+        new CommandFailed({
+          exitCode: exitCodes.usage,
+          detail: `say with --location where at Hetzner: ${Object.keys(networkZones).join(", ")}`
+        })
+      )
+    : Effect.succeed({ name: provider, location, zone })
+}
+
+/** A file, or the files of a folder at any depth, relative to the directory. */
+const filesBelow = Effect.fn("filesBelow")(function* (directory: string, part: string) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const isFile = (file: string) =>
+    Effect.map(usage(fs.stat(path.join(directory, file))), ({ type }) => type === "File")
+  if (yield* isFile(part)) return [part]
+  const all = yield* usage(fs.readDirectory(path.join(directory, part), { recursive: true }))
+  return yield* Effect.filter(
+    all.map((file) => path.join(part, file)),
+    isFile
+  )
+})
+
 const layOut = Command.make(
   "new",
   {
@@ -189,6 +222,10 @@ const layOut = Command.make(
     regions,
     provider: Flag.Literals("provider", ["hetzner", "none"]).pipe(
       Flag.withDescription("Whose API makes network and load balancer; none: a person does")
+    ),
+    location: Flag.String("location").pipe(
+      Flag.withDescription(`Where at Hetzner: ${Object.keys(networkZones).join(", ")}`),
+      Flag.optional
     ),
     domain: Flag.String("domain").pipe(
       Flag.withDescription("The platform's domain"),
@@ -199,20 +236,31 @@ const layOut = Command.make(
       Flag.withDefault("eu-central-1")
     )
   },
-  Effect.fn("region.new")(function* ({ domain, like, name: text, provider, regions: from }) {
+  Effect.fn("region.new")(function* ({ domain, like, location, name: text, provider, regions: from }) {
     const fs = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const made = yield* usage(decodeName(text))
     const directory = path.join(from, made)
     if (yield* usage(fs.exists(directory)))
       return yield* new CommandFailed({ exitCode: exitCodes.usage, detail: `${directory} is there already` })
-    const versions = versionsOf(yield* usage(fs.readFileString(path.join(from, like, variablesFile))))
-    const files = newRegionFiles({
+    const layout = {
       name: made,
       domain: yield* usage(decodeDomain(domain)),
-      provider,
-      versions
-    })
+      vendor: yield* vendorOf(provider, Option.getOrUndefined(location))
+    }
+    const original = path.join(from, like)
+    const read = (file: string) => usage(fs.readFileString(path.join(original, file)))
+    const likeness = {
+      name: like,
+      domain: (yield* usage(readRegion(original))).domain,
+      variables: yield* read(variablesFile),
+      processes: yield* usage(decodeRegionFile(yield* read("region.json")))
+    }
+    const copied = yield* Effect.forEach(likewise, (part) => filesBelow(original, part))
+    const files = new Map<string, string>()
+    for (const file of copied.flat()) files.set(file, renamed(yield* read(file), layout, likeness))
+    files.set(vaultExample, vaultOf(yield* read(vaultExample), layout))
+    for (const [file, content] of newRegionFiles(layout, likeness)) files.set(file, content)
     // Made beside, then renamed: the directory is there whole or not at all.
     const unfinished = yield* usage(fs.makeTempDirectoryScoped({ directory: from, prefix: `.${made}-` }))
     const whole = path.join(unfinished, made)
@@ -221,12 +269,11 @@ const layOut = Command.make(
       yield* usage(fs.makeDirectory(path.dirname(target), { recursive: true }))
       yield* usage(fs.writeFileString(target, content))
     }
-    for (const part of likewise) yield* usage(fs.copy(path.join(from, like, part), path.join(whole, part)))
     yield* usage(fs.rename(whole, directory))
     yield* print(`${directory} is laid out; next: mcpdeploy region check ${made}`, {
       region: made,
       directory,
-      files: files.map(([file]) => file)
+      files: [...files.keys()].toSorted()
     })
   }, Effect.scoped)
 ).pipe(

@@ -1,9 +1,13 @@
 /** Checklist: the nine steps of adding a region, each done, missing, or for a person to do. Pure. */
 import { type Region, variablesFile } from "@mcpdeploy/core/region/Region"
 import type { RegionArea, RegionPlan } from "@mcpdeploy/core/region/RegionInfrastructure"
-import { nameOf } from "@mcpdeploy/core/region/RegionInfrastructure"
+import { type LoadBalancerAddress, nameOf } from "@mcpdeploy/core/region/RegionInfrastructure"
 import type { RegionFile } from "@mcpdeploy/provider-k3s/RegionFile"
+import { admissionFile } from "@mcpdeploy/provider-k3s/manifests/AdmissionFile"
 import * as Schema from "effect/Schema"
+import type { AskedNode } from "./NodeFirewall.ts"
+import { fillIn } from "./Placeholders.ts"
+import type { Problem } from "./VaultCheck.ts"
 
 /** `person`: no provider of the region can do or see it. */
 export const StepState = Schema.Literals(["done", "missing", "person"])
@@ -25,8 +29,12 @@ export interface RegionState {
   readonly name: string
   /** Why the inventory is none, or the region that it describes. */
   readonly region: Region | string
-  /** Files of the directory, relative to it. */
-  readonly files: ReadonlySet<string>
+  /** Text of each of {@link manifests}; empty where it is not there. */
+  readonly manifests: Readonly<Record<string, string>>
+  /** Fields that still have an example, and what stands there. */
+  readonly placeholders: ReadonlyArray<string>
+  /** What lacks of its secrets. */
+  readonly vault: Problem | undefined
   /** Why `region.json` is none, or what it says. */
   readonly processes: RegionFile | string
   readonly readme: string
@@ -34,9 +42,17 @@ export interface RegionState {
   readonly knownHosts: ReadonlySet<string>
   /** Roles of `ansible/roles`. */
   readonly roles: ReadonlySet<string>
-  readonly providers: ReadonlyArray<{ readonly name: string; readonly areas: ReadonlyArray<RegionArea> }>
+  readonly providers: ReadonlyArray<{
+    readonly name: string
+    readonly areas: ReadonlyArray<RegionArea>
+    readonly roles: ReadonlyArray<string>
+  }>
   /** Why there is no plan, or the plan. */
   readonly plan: RegionPlan | string
+  /** Addresses of the TCP load balancer, as soon as it has some. */
+  readonly loadBalancer: LoadBalancerAddress | undefined
+  /** The firewalls of run nodes; asked only where nothing else is left to do about them. */
+  readonly asked: ReadonlyArray<AskedNode>
 }
 
 type Step = Omit<CheckedStep, "step">
@@ -57,18 +73,27 @@ const person = (title: string, detail: string, todo: string): Step => ({
 
 const agnosticRoles = ["base", "ssh", "firewall", "private_network", "k3s_server", "k3s_agent", "gvisor"]
 const sections = ["Machines", "Network", "Topology", "Decisions"]
-const manifests = ["k8s/admission.yaml", "k8s/clusterissuer.yaml", "k8s/wildcard.yaml"]
+const admission = "k8s/admission.yaml"
+/** Files that are made of the region's domain. */
+export const manifests = [admission, "k8s/clusterissuer.yaml", "k8s/wildcard.yaml"]
 
 const list = (all: ReadonlyArray<string>): string => all.join(", ")
+const lines = (all: ReadonlyArray<string>): string => all.join("\n")
 
-type Problem = readonly [detail: string, todo: string]
+const sameAddresses = (said: ReadonlyArray<string>, { ipv4, ipv6 }: LoadBalancerAddress): boolean =>
+  said.toSorted().join() === [ipv4, ...(ipv6 === undefined ? [] : [ipv6])].toSorted().join()
 
 /** The inventory is the one list: what the processes' file says again has to be the same. */
-const contradictions = (region: Region, processes: RegionFile | string): ReadonlyArray<Problem> => {
+const contradictions = (
+  region: Region,
+  processes: RegionFile | string,
+  loadBalancer: LoadBalancerAddress | undefined
+): ReadonlyArray<Problem> => {
   if (typeof processes === "string") return [[`region.json: ${processes}`, "correct it"]]
   const { address } = processes.buildkit
   const builders = region.nodes.filter(({ pool }) => pool === "build_pool")
-  const { platformDomain } = processes.cluster
+  const { domains, platformDomain } = processes.cluster
+  const addresses = domains?.loadBalancerAddresses ?? []
   const correct = "correct region.json"
   return [
     ...(platformDomain === region.domain
@@ -78,22 +103,56 @@ const contradictions = (region: Region, processes: RegionFile | string): Readonl
         ]),
     ...(builders.length === 0 || builders.some((node) => address.includes(`//${node.privateAddress}:`))
       ? []
-      : [[`${address} of region.json is no build node's private address`, correct] as const])
+      : [[`${address} of region.json is no build node's private address`, correct] as const]),
+    ...(loadBalancer === undefined || sameAddresses(addresses, loadBalancer)
+      ? []
+      : [
+          [
+            `region.json says loadBalancerAddresses ${list(addresses) || "none"}, and the load balancer has ${list([loadBalancer.ipv4, ...(loadBalancer.ipv6 === undefined ? [] : [loadBalancer.ipv6])])}`,
+            correct
+          ] as const
+        ])
   ]
 }
 
-const directoryStep = ({ files, knownHosts, name, processes, region }: RegionState): Step => {
+/** Whether a list of the file names the domain: a zone of the issuer, a name of the certificate. */
+const names = (text: string, domain: string): boolean =>
+  text.split("\n").some((line) => /^\s*- "?([^"]*)"?\s*$/.exec(line)?.[1] === domain)
+
+const manifestProblems = (region: Region, texts: RegionState["manifests"]): ReadonlyArray<Problem> =>
+  manifests.flatMap((file): ReadonlyArray<Problem> => {
+    const text = texts[file] ?? ""
+    if (text === "") return [[`there is no ${file}`, "copy it from another region, and adapt it"]]
+    const isOfDomain = file === admission ? text === admissionFile(region.domain) : names(text, region.domain)
+    return isOfDomain
+      ? []
+      : [
+          [
+            `${file} is not as it is laid out for the domain ${region.domain}`,
+            `take it from a region that is: mcpdeploy region new NAME --domain ${region.domain}`
+          ]
+        ]
+  })
+
+const directoryStep = (state: RegionState): Step => {
+  const { knownHosts, loadBalancer, name, placeholders, processes, region, vault } = state
   const title = "Directory with inventory, manifests and known_hosts"
   if (typeof region === "string") {
     return missing(title, region, `correct it, or lay one out: mcpdeploy region new ${name}`)
   }
-  const lacking = manifests.filter((file) => !files.has(file))
   const unknown = region.nodes.filter(({ address }) => !knownHosts.has(address))
   const problems: ReadonlyArray<Problem> = [
-    ...(lacking.length === 0
+    ...manifestProblems(region, state.manifests),
+    ...(placeholders.length === 0
       ? []
-      : [[`there is no ${list(lacking)}`, "copy them from another region, and adapt them"] as const]),
-    ...contradictions(region, processes),
+      : [
+          [
+            lines(placeholders.map((one) => `${one} is an example`)),
+            `put in what is true; ${fillIn} and addresses and names for documentation (RFC 5737, RFC 2606) are examples`
+          ] as const
+        ]),
+    ...contradictions(region, processes, loadBalancer),
+    ...(vault === undefined ? [] : [vault]),
     ...(unknown.length === 0
       ? []
       : [
@@ -110,24 +169,22 @@ const directoryStep = ({ files, knownHosts, name, processes, region }: RegionSta
     ? done(title, `${region.nodes.length} nodes`)
     : missing(
         title,
-        problems.map(([detail]) => detail).join("; "),
-        problems.map(([, todo]) => todo).join("; ")
+        lines(problems.map(([detail]) => detail)),
+        lines([...new Set(problems.map(([, todo]) => todo))])
       )
 }
 
 const providerRolesStep = ({ providers, region, roles }: RegionState): Step => {
   const title = "Provider-specific roles"
   if (typeof region === "string") return missing(title, "the inventory cannot be read", "see step 1")
-  const own = [...roles].filter((role) => providers.some(({ name }) => role.startsWith(`${name}_`)))
-  const needed = providers.filter(
-    ({ areas, name }) => areas.includes("network") && !own.some((role) => role.startsWith(`${name}_`))
-  )
-  return needed.length === 0
-    ? done(title, own.length === 0 ? "none is needed" : list(own))
+  const needed = [...new Set(providers.flatMap((provider) => provider.roles))]
+  const lacking = needed.filter((role) => !roles.has(role))
+  return lacking.length === 0
+    ? done(title, needed.length === 0 ? "none is needed" : list(needed))
     : missing(
         title,
-        `there is no role of ${list(needed.map(({ name }) => name))}`,
-        "write it in ansible/roles, with the provider's name in front"
+        `ansible/roles has no ${list(lacking)}, which a provider of the region names`,
+        "write it, or say with --ansible where the roles are"
       )
 }
 
@@ -138,6 +195,12 @@ const agnosticRolesStep = ({ roles }: RegionState): Step => {
     ? done(title, list(agnosticRoles))
     : missing(title, `ansible/roles has no ${list(lacking)}`, "say with --ansible where the roles are")
 }
+
+/** Whether all that the firewall's step needs of vendors and inventory is there, so that its nodes can be asked. */
+export const isFirewallPlanned = (plan: RegionPlan): boolean =>
+  plan.waiting.length === 0 &&
+  plan.conflicts.length === 0 &&
+  !plan.changes.some(({ area }) => area === "firewall" || area === "inventory")
 
 /** A step that providers make and see. */
 const areaStep = (
@@ -186,18 +249,20 @@ const loadBalancerStep = (state: RegionState): Step => {
 const firewallStep = (state: RegionState): Step => {
   const title = "Firewall: 80 and 443 from the load balancer and Cloudflare alone"
   const step = areaStep(
-    { ...state, providers: [...state.providers, { name: "inventory", areas: ["inventory"] }] },
+    { ...state, providers: [...state.providers, { name: "inventory", areas: ["inventory"], roles: [] }] },
     title,
     ["firewall", "inventory"],
     ""
   )
-  return step.state === "done"
-    ? person(
+  if (step.state !== "done") return step
+  const wrong = state.asked.filter(({ problem }) => problem !== undefined)
+  return wrong.length === 0
+    ? done(title, `as wanted on ${list(state.asked.map(({ name }) => name))}`)
+    : missing(
         title,
-        "its sources are up to date",
-        `bring them to the nodes: ansible-playbook playbooks/site.yml -i ../regions/${state.name}/inventory/hosts.yml --tags firewall`
+        lines(wrong.map(({ name, problem }) => `${name} ${problem}`)),
+        `ansible-playbook playbooks/site.yml -i ../regions/${state.name}/inventory/hosts.yml --tags firewall`
       )
-    : step
 }
 
 const readmeStep = ({ readme }: RegionState): Step => {

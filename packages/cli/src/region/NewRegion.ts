@@ -1,112 +1,156 @@
-/** NewRegion: the files of a region's new directory. What a person has to fill in is marked, and `region check` finds it. */
-import type { RegionName } from "@mcpdeploy/core/region/Region"
-import { hostsFile, variablesFile } from "@mcpdeploy/core/region/Region"
+/**
+ * NewRegion: the files of a region's new directory, after those of one that is there. What only a person knows is an example or
+ * `fill-in`, and `region check` finds it.
+ */
+import type { PlatformDomain } from "@mcpdeploy/core/domain/PlatformHost"
+import { hostsFile, type RegionName, variablesFile } from "@mcpdeploy/core/region/Region"
+import { vswitchZone } from "@mcpdeploy/provider-hetzner/HetznerSettings"
+import type { RegionFile } from "@mcpdeploy/provider-k3s/RegionFile"
+import { admissionFile } from "@mcpdeploy/provider-k3s/manifests/AdmissionFile"
+import { type Document, isScalar, parseDocument } from "yaml"
+import { fillIn } from "./Placeholders.ts"
 
-interface Layout {
+/** Whose API makes network and load balancer; undefined: a person does. */
+export type Vendor =
+  | { readonly name: "hetzner"; readonly location: string; readonly zone: string }
+  | undefined
+
+export interface Layout {
   readonly name: RegionName
-  readonly domain: string
-  readonly provider: string
-  /** Lines `region_…_version: …` of the region that this one is like. */
-  readonly versions: ReadonlyArray<string>
+  readonly domain: PlatformDomain
+  readonly vendor: Vendor
 }
 
-const hetzner = `
-hetzner:
-  network:
-    zone: eu-central
-    # Cloud servers and the load balancer.
-    cloud_subnet: 10.0.0.0/24
-    # Dedicated servers, over the vSwitch.
-    vswitch_subnet: 10.0.1.0/24
-    vlan: 4000
-  load_balancer: { type: lb11, location: fsn1 }
-
-# Dedicated servers join over the vSwitch, whose first address is the vendor's router; Cloud servers have their private address from Hetzner.
-private_network_vlan: "{{ hetzner.network.vlan if hetzner_robot is defined else 0 }}"
-private_network_addresses: "{{ [private_ip ~ '/' ~ hetzner.network.vswitch_subnet.split('/')[1]] if hetzner_robot is defined else [] }}"
-private_network_routes: "{{ [{'to': region_private_range, 'via': hetzner.network.vswitch_subnet | regex_replace('[.]0/[0-9]+$', '.1')}] if hetzner_robot is defined else [] }}"
-`
-
-const hosts = (layout: Layout): string => `---
-# The one list of the region's nodes and pools. The address is of a range for documentation (RFC 5737).
-all:
-  children:
-    k3s_cluster:
-      children:
-        ctrl:
-          hosts:
-            ctrl-1:
-              ansible_host: 192.0.2.1
-              private_ip: 10.0.0.10
-${layout.provider === "hetzner" ? "              hetzner_cloud: { server_type: cpx31, location: fsn1 }\n" : ""}        ops:
-          hosts: {}
-        build_pool:
-          hosts: {}
-        run_pool:
-          hosts: {}
-`
-
-const variables = ({ domain, name, provider, versions }: Layout): string => `---
-region_name: ${name}
-region_domain: ${domain}
-region_directory: "{{ inventory_dir }}/.."
-ansible_user: root
-ansible_ssh_common_args: -o UserKnownHostsFile={{ region_directory }}/known_hosts -o StrictHostKeyChecking=yes
-# Vendors, in the order in which they are applied: Cloudflare needs the load balancer's address.${provider === "hetzner" ? "\n# With dedicated servers: [hetzner-robot, hetzner, cloudflare]." : ""}
-region_providers: [${provider === "none" ? "" : `${provider}, `}cloudflare]
-${
-  provider === "hetzner"
-    ? ""
-    : "# The addresses of the TCP load balancer, which the provider's API does not tell.\n# region_load_balancer: { ipv4: 192.0.2.5 }\n"
+/** The region that the new one is like. */
+export interface Likeness {
+  readonly name: string
+  readonly domain: PlatformDomain
+  /** Text of its variables. */
+  readonly variables: string
+  readonly processes: RegionFile
 }
-region_private_range: 10.0.0.0/16
-# IPv4, as the private network: k3s wants pods, services and nodes to be of the same families.
-region_pod_ranges: [10.42.0.0/16]
-region_service_ranges: [10.43.0.0/16]
-# Who may reach SSH.
-region_admin_ranges: [192.0.2.0/24]
-# Public keys of administrators, as in ~/.ssh/id_ed25519.pub.
-region_ssh_keys: []
-# Of the Service deployer-server (k8s/deployer/server.yaml).
-region_webhook_address: 10.43.0.80
-${provider === "hetzner" ? hetzner : ""}
-cloudflare:
-  zone: ${domain}
-  steering: "off"
-  # With a second region: the host of custom domains is a load balancer too.
-  customDomains: steered
 
-${versions.join("\n")}
+/** Folders and files that a new region has from the one that it is like, with its own name and domain in them. */
+export const likewise = ["k8s", "inventory/group_vars/build_pool.yml", "inventory/group_vars/ops.yml"]
+export const vaultExample = "inventory/group_vars/vault.example.yml"
 
-# restic's own: s3:https://host/bucket/path, sftp:user@host:/path
-region_backup_repository: s3:https://backups.example.com/mcpdeploy/${name}
-region_temporal_address: ${name}.example.com:7233
-region_temporal_namespace: default
-`
+/** Made of the domain, not copied. */
+const admission = "k8s/admission.yaml"
 
-const processes = ({ domain }: Layout): string => `{
-  "cluster": {
-    "platformDomain": "${domain}",
-    "domains": { "issuer": "letsencrypt-prod", "cnameTarget": "cname.${domain}", "loadBalancerAddresses": [] }
+const buildAddress = "10.0.0.30"
+const poolsOfNodes = [
+  ["ctrl", "ctrl-1", 10],
+  ["ops", "ops-1", 20],
+  ["build_pool", "build-1", 30],
+  ["run_pool", "run-1", 41]
+] as const
+
+const hosts = ({ vendor }: Layout): string =>
+  [
+    "---",
+    "# The one list of the region's nodes and pools: Ansible, `mcpdeploy region` and the firewall read it.",
+    "# The addresses here are of the ranges for documentation (RFC 5737): put in those of the machines.",
+    ...(vendor?.zone === vswitchZone
+      ? [
+          "# A dedicated server has `hetzner_robot: { server_number: 1 }` instead, and a private_ip of hetzner.network.vswitch_subnet."
+        ]
+      : []),
+    "all:",
+    "  children:",
+    "    k3s_cluster:",
+    "      children:",
+    ...poolsOfNodes.flatMap(([pool, name, number]) => [
+      `        ${pool}:`,
+      "          hosts:",
+      `            ${name}:`,
+      `              ansible_host: 192.0.2.${number}`,
+      `              private_ip: 10.0.0.${number}`,
+      ...(vendor === undefined
+        ? []
+        : [`              hetzner_cloud: { server_type: ${fillIn}, location: ${vendor.location} }`])
+    ]),
+    ""
+  ].join("\n")
+
+const hetznerSettings = ({ location, zone }: NonNullable<Vendor>) => ({
+  network: {
+    zone,
+    cloud_subnet: "10.0.0.0/24",
+    ...(zone === vswitchZone ? { vswitch_subnet: "10.0.1.0/24", vlan: 4000 } : {})
   },
-  "buildkit": {
-    "address": "tcp://10.0.0.30:1234",
-    "tls": {
-      "ca": "/etc/mcpdeploy/files/buildkit-ca.crt",
-      "certificate": "/etc/mcpdeploy/files/buildkit.crt",
-      "key": "/etc/mcpdeploy/files/buildkit.key"
-    }
-  },
-  "registry": { "endpoint": "https://registry.internal:5000" },
-  "git": { "privateHosts": ["gitea.internal:3000"], "privateCaFile": "/etc/mcpdeploy/region/region-ca.crt" },
-  "gitea": {
-    "url": "https://gitea.internal:3000",
-    "token": "env:GITEA_TOKEN",
-    "webhookUrl": "http://deployer-server.internal:8080/webhooks/gitea",
-    "webhookSecret": "env:GITEA_WEBHOOK_SECRET"
+  load_balancer: { type: "lb11", location }
+})
+
+/** Variables of one vendor, which a region without it does not have. */
+const hetznerVariables = [
+  "hetzner",
+  "private_network_vlan",
+  "private_network_addresses",
+  "private_network_routes"
+]
+
+const commented = (document: Document.Parsed, key: string, text: string): void => {
+  const map = document.contents
+  if (map === null || !("items" in map)) return
+  for (const item of map.items) {
+    const name = typeof item === "object" && "key" in item ? item.key : undefined
+    if (isScalar(name) && name.value === key) name.commentBefore = ` ${text}`
   }
 }
-`
+
+const variables = (layout: Layout, like: Likeness): string => {
+  const { domain, name, vendor } = layout
+  const document = parseDocument(renamed(like.variables, layout, like))
+  const set = (key: string, value: unknown) => {
+    document.set(key, document.createNode(value, { flow: true }))
+  }
+  set("region_name", name)
+  set("region_domain", domain)
+  set("region_providers", vendor === undefined ? ["cloudflare"] : [vendor.name, "cloudflare"])
+  commented(
+    document,
+    "region_providers",
+    vendor === undefined
+      ? "Vendors, in the order in which they are applied. Cloudflare needs the load balancer's address, which no API tells:\n region_load_balancer: { ipv4: … }"
+      : "Vendors, in the order in which they are applied: Cloudflare needs the load balancer's address."
+  )
+  document.delete("region_load_balancer")
+  set("region_admin_ranges", ["192.0.2.0/24"])
+  set("region_ssh_keys", [])
+  set("region_backup_repository", `s3:https://backups.example.com/mcpdeploy/${name}`)
+  set("region_temporal_address", `${name}.example.com:7233`)
+  set("region_temporal_namespace", fillIn)
+  set("cloudflare", {
+    zone: domain,
+    steering: "off",
+    // A second region of the domain: the host of custom domains is a load balancer in both.
+    ...(domain === like.domain ? { customDomains: "steered" } : {})
+  })
+  if (vendor?.zone !== vswitchZone) for (const key of hetznerVariables) document.delete(key)
+  if (vendor !== undefined) document.set("hetzner", document.createNode(hetznerSettings(vendor)))
+  return document.toString({ lineWidth: 0, flowCollectionPadding: false })
+}
+
+const processes = (layout: Layout, { processes: like }: Likeness): string => {
+  const file: RegionFile = {
+    ...like,
+    cluster: {
+      ...like.cluster,
+      platformDomain: layout.domain,
+      ...(like.cluster.domains === undefined
+        ? {}
+        : {
+            domains: {
+              ...like.cluster.domains,
+              cnameTarget: `cname.${layout.domain}`,
+              loadBalancerAddresses: []
+            }
+          })
+    },
+    buildkit: { ...like.buildkit, address: `tcp://${buildAddress}:1234` }
+  }
+  return `${JSON.stringify(file, undefined, 2)}\n`
+}
 
 const readme = ({ name }: Layout): string => `# ${name}
 
@@ -119,26 +163,39 @@ const readme = ({ name }: Layout): string => `# ${name}
 ## Decisions
 `
 
-/** What a new region has from the one that it is like, unchanged. */
-export const likewise = [
-  "k8s",
-  "inventory/group_vars/build_pool.yml",
-  "inventory/group_vars/ops.yml",
-  "inventory/group_vars/vault.example.yml"
-]
+const word = (text: string): RegExp =>
+  new RegExp(`(?<![\\w-])${text.replaceAll(/[.[\]]/g, (sign) => `\\${sign}`)}(?![\\w/-])`, "g")
 
-/** The versions that a region's variables name, and the checksums that pin them. */
-export const versionsOf = (variablesText: string): ReadonlyArray<string> =>
-  variablesText.split("\n").filter((line) => /^region_\w+_(version|checksum): /.test(line))
+/** A text of the one that it is like, with the new region's name and domain: also where the domain stands in a pattern. */
+export const renamed = (text: string, layout: Layout, like: Pick<Likeness, "name" | "domain">): string =>
+  (
+    [
+      [like.domain, layout.domain],
+      [like.domain.replaceAll(".", "[.]"), layout.domain.replaceAll(".", "[.]")],
+      [like.name, layout.name]
+    ] as const
+  ).reduce((all, [from, to]) => all.replaceAll(word(from), () => to), text)
 
-/** Path in the new directory, and text; {@link likewise} has the rest. */
-export const newRegionFiles = (layout: Layout): ReadonlyArray<readonly [path: string, text: string]> => [
+/** The example of a vault, without the secrets of vendors that the region has not. */
+export const vaultOf = (text: string, { vendor }: Layout): string =>
+  text
+    .split("\n")
+    .filter((line) => vendor?.zone === vswitchZone || !line.startsWith("vault_hetzner_robot_"))
+    .filter((line) => vendor !== undefined || !line.startsWith("vault_hcloud_"))
+    .join("\n")
+
+/** Path in the new directory, and text. They are written over what is there {@link likewise}. */
+export const newRegionFiles = (
+  layout: Layout,
+  like: Likeness
+): ReadonlyArray<readonly [path: string, text: string]> => [
   [hostsFile, hosts(layout)],
-  [variablesFile, variables(layout)],
-  ["region.json", processes(layout)],
+  [variablesFile, variables(layout, like)],
+  ["region.json", processes(layout, like)],
+  [admission, admissionFile(layout.domain)],
   [
     "known_hosts",
-    "# ssh-keyscan's lines, once their fingerprints were compared at the provider's console.\n"
+    "# ssh-keyscan's lines, once their fingerprints were compared at the provider's console. Ansible trusts no other key.\n"
   ],
   ["README.md", readme(layout)]
 ]

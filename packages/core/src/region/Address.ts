@@ -31,11 +31,28 @@ export type IpRange = typeof IpRange.Type
 
 const familyOf = (address: string): "ipv4" | "ipv6" => (isIPv4(address) ? "ipv4" : "ipv6")
 
+const networkOf = (range: IpRange): readonly [address: string, bits: number] => {
+  const [address = "", bits = ""] = range.split("/")
+  return [address, Number(bits)]
+}
+
 /** Whether an address is in a range of its family. */
 export const isInRange = (address: Ipv4 | Ipv6, range: IpRange): boolean => {
-  const [network = "", length = ""] = range.split("/")
+  const [network, bits] = networkOf(range)
   if (familyOf(network) !== familyOf(address)) return false
   const list = new BlockList()
-  list.addSubnet(network, Number(length), familyOf(network))
+  list.addSubnet(network, bits, familyOf(network))
   return list.check(address, familyOf(address))
 }
+
+const startsIn = (range: IpRange, other: IpRange): boolean => {
+  const [network] = networkOf(range)
+  return isInRange(isIPv4(network) ? Ipv4.make(network) : Ipv6.make(network), other)
+}
+
+/** Whether all of a range is in another one. */
+export const isWithin = (range: IpRange, other: IpRange): boolean =>
+  startsIn(range, other) && networkOf(range)[1] >= networkOf(other)[1]
+
+/** Whether two ranges have an address in common. */
+export const doOverlap = (a: IpRange, b: IpRange): boolean => startsIn(a, b) || startsIn(b, a)

@@ -7,7 +7,7 @@ import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import { PlatformDomain } from "../domain/PlatformHost.ts"
 import { type FileProblem, readYaml, type YamlFile, YamlFileInvalid } from "../YamlFile.ts"
-import { IpRange, Ipv4, Ipv6, isInRange } from "./Address.ts"
+import { doOverlap, IpRange, Ipv4, Ipv6, isInRange } from "./Address.ts"
 
 const label = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/
 
@@ -73,6 +73,8 @@ const Variables = Schema.StructWithRest(
     region_private_range: IpRange,
     region_pod_ranges: Schema.Array(IpRange),
     region_service_ranges: Schema.Array(IpRange),
+    /** Whom Ansible logs in as. */
+    ansible_user: Schema.optionalKey(Schema.NonEmptyString),
     /** Who may reach SSH. */
     region_admin_ranges: Schema.Array(IpRange),
     /** Administrators' public keys. */
@@ -109,6 +111,8 @@ export interface Region {
   readonly adminRanges: ReadonlyArray<IpRange>
   /** Administrators' public keys. */
   readonly sshKeys: ReadonlyArray<string>
+  /** Whom Ansible logs in as. */
+  readonly loginUser: string
   /** What a provider wants to know of the region, under its own key. Missing: an error that says so. */
   readonly settings: <A, I>(key: string, schema: Schema.Codec<A, I>) => Effect.Effect<A, YamlFileInvalid>
 }
@@ -141,9 +145,9 @@ const problemsOf = (
     return before === undefined ? [] : [file.problem(fieldOf(node, key), `${before} has ${value} already`)]
   }
   return [
-    ...(nodes.some(({ pool }) => pool === "ctrl")
-      ? []
-      : [file.problem([...root, "ctrl"], "a region needs at least one ctrl node")]),
+    ...pools
+      .filter((pool) => !nodes.some((node) => node.pool === pool))
+      .map((pool) => file.problem([...root, pool], "a region needs at least one node in every pool")),
     ...nodes.flatMap((node) => [
       ...taken(node, "name", node.name, "ansible_host"),
       ...taken(node, "public", node.address, "ansible_host"),
@@ -156,12 +160,29 @@ const problemsOf = (
   ]
 }
 
+/** Ranges that are not apart: an address would be two things at once. */
+const rangeProblems = (file: YamlFile, said: typeof Variables.Type): ReadonlyArray<FileProblem> => {
+  const named = [
+    { key: "region_private_range", range: said.region_private_range },
+    ...said.region_pod_ranges.map((range) => ({ key: "region_pod_ranges", range })),
+    ...said.region_service_ranges.map((range) => ({ key: "region_service_ranges", range }))
+  ]
+  return named.flatMap(({ key, range }, index) =>
+    named
+      .slice(0, index)
+      .filter((before) => doOverlap(before.range, range))
+      .map((before) => file.problem([key], `${range} overlaps with ${before.range} of ${before.key}`))
+  )
+}
+
 /** Reads a region's directory. */
 export const readRegion = Effect.fn("readRegion")(function* (directory: string) {
   const path = yield* Path.Path
   const variables = yield* readYaml(path.join(directory, variablesFile))
   const hosts = yield* readYaml(path.join(directory, hostsFile))
   const said = yield* variables.decode(Variables)
+  const overlaps = rangeProblems(variables, said)
+  if (overlaps.length > 0) return yield* new YamlFileInvalid({ path: variables.path, problems: overlaps })
   const groups = (yield* hosts.decode(HostsFile)).all.children.k3s_cluster.children
   const nameless = pools.flatMap((pool) =>
     Object.keys(groups[pool].hosts)
@@ -205,6 +226,7 @@ export const readRegion = Effect.fn("readRegion")(function* (directory: string) 
     serviceRanges: said.region_service_ranges,
     adminRanges: said.region_admin_ranges,
     sshKeys: said.region_ssh_keys ?? [],
+    loginUser: said.ansible_user ?? "root",
     settings: (key, schema) => variables.decode(schema, [key])
   } satisfies Region
 })

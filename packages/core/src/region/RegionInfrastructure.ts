@@ -196,6 +196,8 @@ export class RegionInfrastructure extends Context.Service<
   {
     /** What has to change. Writes nothing. */
     readonly plan: Effect.Effect<RegionPlan, RegionError>
+    /** What all vendors have given so far. */
+    readonly facts: Effect.Effect<RegionFacts, RegionError>
     /** Makes it so, but for destructive changes that `allow` does not name (as {@link nameOf} does). */
     readonly apply: (allow: ReadonlySet<string>) => Effect.Effect<RegionApplied, RegionError>
     /** Succeeds where nothing has to change. Writes nothing. */
@@ -271,5 +273,5 @@ export const combine = (
     if (differences.length > 0) return yield* new RegionDrift({ region, differences })
   }).pipe(Effect.withSpan("RegionInfrastructure.verify", { attributes: { region } }))
 
-  return RegionInfrastructure.of({ plan, apply, verify })
+  return RegionInfrastructure.of({ plan, facts: known, apply, verify })
 }

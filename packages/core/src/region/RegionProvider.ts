@@ -18,6 +18,8 @@ export class RegionProvider {
   readonly name: string
   /** What of the ground it makes. What no provider of a region makes is for a person to do. */
   readonly areas: ReadonlyArray<RegionArea>
+  /** Ansible roles that bring to the machines what it makes. */
+  readonly roles: ReadonlyArray<string>
   /** Its part for a region, with secrets from the environment. Makes no request yet. */
   readonly part: (
     region: Region,
@@ -27,10 +29,13 @@ export class RegionProvider {
   constructor(provider: {
     readonly name: string
     readonly areas: ReadonlyArray<RegionArea>
+    /** None when absent. */
+    readonly roles?: ReadonlyArray<string>
     readonly part: RegionProvider["part"]
   }) {
     this.name = provider.name
     this.areas = provider.areas
+    this.roles = provider.roles ?? []
     this.part = provider.part
   }
 }

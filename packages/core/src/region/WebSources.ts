@@ -56,6 +56,18 @@ const entries = (text: string): ReadonlySet<string> => {
   return found
 }
 
+/** Who may reach the web's ports, of {@link webSourcesFile}'s text. */
+export const webSourcesIn = (text: string): ReadonlySet<string> =>
+  new Set([...entries(text)].filter((entry) => ![...named.values()].some((kind) => entry.startsWith(kind))))
+
+/** The ranges that a node's own ruleset lets in: of the sets `web4` and `web6` of the role `firewall`. */
+export const webSourcesOf = (ruleset: string): ReadonlySet<string> =>
+  new Set(
+    [...ruleset.matchAll(/^ *set web[46] \{([^}]*)\{([^}]*)\}/gm)].flatMap(([, , elements = ""]) =>
+      elements.split(",").flatMap((each) => each.trim() || [])
+    )
+  )
+
 /** The part of a region that is its own directory. */
 export const webSourcesPart = Effect.fn("webSourcesPart")(function* (directory: string) {
   const fs = yield* FileSystem.FileSystem

@@ -182,7 +182,13 @@ export const make = Effect.fnUntraced(function* (options: CloudflareApiOptions) 
     zone: Effect.fn("CloudflareApi.zone")(function* (name) {
       const zones = yield* Client.list(client, { path: "/zones", query: { name } }, Zone, pageSize)
       const zone = zones.find((zone) => zone.name === name)
-      return zone ?? (yield* new CloudflareNotFound({ operation: "GET /zones", detail: `no zone ${name}` }))
+      return (
+        zone ??
+        (yield* new CloudflareNotFound({
+          operation: "GET /zones",
+          detail: `the account of the token has no zone ${name}; add it at Cloudflare, or correct cloudflare.zone and region_domain`
+        }))
+      )
     }),
     records: collection(client, "records", DnsRecord, inZone("dns_records"), body, 100),
     loadBalancers: collection(

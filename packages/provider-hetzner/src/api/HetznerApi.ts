@@ -8,7 +8,18 @@ import * as Schema from "effect/Schema"
 import { Agent } from "undici"
 import { awaitActions, call, type Call, type ClientOptions, list } from "./HetznerClient.ts"
 import { HetznerMalformed, type HetznerReason } from "./HetznerReason.ts"
-import { Action, Firewall, LoadBalancer, Network, PlacementGroup, Server } from "./Resources.ts"
+import {
+  Action,
+  Firewall,
+  Image,
+  LoadBalancer,
+  LoadBalancerType,
+  Network,
+  PlacementGroup,
+  Server,
+  ServerType,
+  SshKey
+} from "./Resources.ts"
 
 export interface HetznerApiOptions {
   readonly token: Redacted.Redacted
@@ -27,7 +38,7 @@ export interface HetznerApiOptions {
 }
 
 /** Kinds of objects, as the API's paths name them. */
-export type Kind = "servers" | "networks" | "firewalls" | "placement_groups" | "load_balancers"
+export type Kind = "servers" | "networks" | "firewalls" | "placement_groups" | "load_balancers" | "ssh_keys"
 
 /** What of an answer begins actions: one, several, or none. */
 const Begun = Schema.Struct({
@@ -46,6 +57,11 @@ export class HetznerApi extends Context.Service<
     readonly firewalls: Get<Firewall>
     readonly placementGroups: Get<PlacementGroup>
     readonly loadBalancers: Get<LoadBalancer>
+    readonly sshKeys: Get<SshKey>
+    readonly serverTypes: Get<ServerType>
+    readonly loadBalancerTypes: Get<LoadBalancerType>
+    /** Hetzner's own; those that are deprecated are left out. */
+    readonly images: Get<Image>
     /** `POST /{kind}`. */
     readonly create: (kind: Kind, fields: Schema.JsonObject) => Effect.Effect<void, HetznerReason>
     /** `POST /{kind}/{id}/actions/{action}`. */
@@ -102,6 +118,10 @@ export const layer = (options: HetznerApiOptions): Layer.Layer<HetznerApi, Hetzn
         firewalls: list(client, "firewalls", Firewall),
         placementGroups: list(client, "placement_groups", PlacementGroup),
         loadBalancers: list(client, "load_balancers", LoadBalancer),
+        sshKeys: list(client, "ssh_keys", SshKey),
+        serverTypes: list(client, "server_types", ServerType),
+        loadBalancerTypes: list(client, "load_balancer_types", LoadBalancerType),
+        images: list(client, "images", Image, { type: "system" }),
         create: (kind, body) => write({ method: "POST", path: `/${kind}`, body }),
         act: (kind, id, action, body) =>
           write({ method: "POST", path: `/${kind}/${id}/actions/${action}`, body }),

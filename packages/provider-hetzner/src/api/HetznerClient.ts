@@ -124,7 +124,8 @@ const Pagination = Schema.Struct({
 export const list = <A extends { readonly id: number }, I>(
   options: ClientOptions,
   key: string,
-  item: Schema.Codec<A, I>
+  item: Schema.Codec<A, I>,
+  filter: Readonly<Record<string, string>> = {}
 ): Effect.Effect<ReadonlyArray<A>, HetznerReason> => {
   const Page = Schema.Struct({
     items: Schema.Array(item),
@@ -134,7 +135,7 @@ export const list = <A extends { readonly id: number }, I>(
     const found = new Map<number, A>()
     let page = 1
     for (let pages = 0; pages < maxPages; pages++) {
-      const query = { page: String(page), per_page: String(pageSize) }
+      const query = { ...filter, page: String(page), per_page: String(pageSize) }
       const request: Call = { method: "GET", path: `/${key}`, query }
       const { items, meta } = yield* once(options, request, Page)
       for (const one of items) found.set(one.id, one)

@@ -1,4 +1,8 @@
-/** What of Hetzner's objects is read. Objects have more fields; those are not looked at. */
+/**
+ * What of Hetzner's objects is read. Objects have more fields; those are not looked at. Read in the Cloud API's description
+ * (https://docs.hetzner.cloud/cloud.spec.json, as kept by github.com/MaximilianKoestler/hcloud-openapi in 2026-02) and, for what came
+ * later, in the types of github.com/hetznercloud/hcloud-go 2.47.0, hcloud/schema.
+ */
 import * as Schema from "effect/Schema"
 
 export const Labels = Schema.Record(Schema.String, Schema.String)
@@ -23,6 +27,47 @@ export const Server = Schema.Struct({
   server_type: Schema.Struct({ name: Schema.String })
 })
 export type Server = typeof Server.Type
+
+/** After `unavailable_after` nothing can be made of it. */
+const Deprecation = Schema.NullOr(
+  Schema.Struct({ announced: Schema.String, unavailable_after: Schema.DateFromString })
+)
+
+/** What servers are made as. It is offered in the locations that it names, and orderable where it is `available` at the moment. */
+export const ServerType = Schema.Struct({
+  id: Schema.Int,
+  name: Schema.String,
+  cores: Schema.Int,
+  /** GB. */
+  memory: Schema.Finite,
+  /** `x86` or `arm`. */
+  architecture: Schema.String,
+  locations: Schema.Array(
+    Schema.Struct({ name: Schema.String, available: Schema.Boolean, deprecation: Deprecation })
+  )
+})
+export type ServerType = typeof ServerType.Type
+
+/** It is offered where it has a price. */
+export const LoadBalancerType = Schema.Struct({
+  id: Schema.Int,
+  name: Schema.String,
+  prices: Schema.Array(Schema.Struct({ location: Schema.String })),
+  deprecation: Schema.optionalKey(Deprecation)
+})
+export type LoadBalancerType = typeof LoadBalancerType.Type
+
+/** An image of Hetzner's own. */
+export const Image = Schema.Struct({
+  id: Schema.Int,
+  name: Schema.NullOr(Schema.String),
+  architecture: Schema.String,
+  status: Schema.String
+})
+export type Image = typeof Image.Type
+
+export const SshKey = Schema.Struct({ id: Schema.Int, name: Schema.String, public_key: Schema.String })
+export type SshKey = typeof SshKey.Type
 
 export const Subnet = Schema.Struct({
   type: Schema.String,

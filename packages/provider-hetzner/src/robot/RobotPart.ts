@@ -187,6 +187,7 @@ export const robotPart = Effect.fn("robotPart")(function* (
 export const regionProvider = new RegionProvider({
   name: provider,
   areas: ["network", "firewall"],
+  roles: ["hetzner_vswitch", "private_network"],
   part: Effect.fnUntraced(function* (region, env) {
     const user = yield* secretOf(provider, env, "HETZNER_ROBOT_USER", "of Robot's web service")
     const password = yield* secretOf(provider, env, "HETZNER_ROBOT_PASSWORD", "of Robot's web service")

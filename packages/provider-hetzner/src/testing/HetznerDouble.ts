@@ -5,6 +5,7 @@
 import { type ApiAnswer, type ApiDouble, type ApiRequest, serveApi } from "@mcpdeploy/core/testing/ApiDouble"
 import { makeCollection } from "@mcpdeploy/core/testing/Collection"
 import * as Effect from "effect/Effect"
+import { type Catalog, makeCatalog } from "./Catalog.ts"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -22,6 +23,8 @@ export interface DoubleOptions {
   readonly actionMs?: number
   /** Public addresses of the account's dedicated servers. */
   readonly dedicated?: ReadonlyArray<string>
+  /** The public addresses of a load balancer that is made; of ranges for documentation when absent. */
+  readonly balancerAddress?: { readonly ipv4: string; readonly ipv6: string }
   /** The public address of a server that is made. */
   readonly addressOf?: (name: string) => string
 }
@@ -39,9 +42,13 @@ const outcome = (double: HetznerDouble) => {
   return failed
 }
 
-const kinds = ["servers", "networks", "firewalls", "placement_groups", "load_balancers"] as const
+const kinds = ["servers", "networks", "firewalls", "placement_groups", "load_balancers", "ssh_keys"] as const
 type Kind = (typeof kinds)[number]
 const isKind = (text: string | undefined): text is Kind => kinds.some((kind) => kind === text)
+/** Lists that a customer only reads. */
+const catalogKinds = ["server_types", "load_balancer_types", "images"] as const
+const isCatalogKind = (text: string | undefined): text is keyof Catalog =>
+  catalogKinds.some((kind) => kind === text)
 const singular = (kind: Kind) => kind.slice(0, -1)
 
 const refused = ({ code, message, status }: Refusal): ApiAnswer => ({
@@ -64,7 +71,10 @@ export const make = Effect.fnUntraced(function* (
     firewalls: makeCollection(lag, newId),
     placement_groups: makeCollection(lag, newId),
     load_balancers: makeCollection(lag, newId),
+    ssh_keys: makeCollection(lag, newId),
+    catalog: makeCatalog(),
     dedicated: options.dedicated ?? [],
+    balancerAddress: options.balancerAddress,
     addressOf: options.addressOf ?? (() => "203.0.113.250")
   }
   const actions = new Map<
@@ -94,15 +104,33 @@ export const make = Effect.fnUntraced(function* (
   const isLocked = (of: string) =>
     [...actions.values()].some((action) => action.of === of && Date.now() < action.until)
 
-  const listOf = (kind: Kind, url: URL): ApiAnswer => {
-    const known = ["page", "per_page", "name", "label_selector", "sort"]
+  const filters: Readonly<Record<string, ReadonlyArray<string>>> = {
+    server_types: ["name"],
+    load_balancer_types: ["name"],
+    images: [
+      "name",
+      "type",
+      "status",
+      "bound_to",
+      "include_deprecated",
+      "label_selector",
+      "architecture",
+      "sort"
+    ],
+    ssh_keys: ["name", "fingerprint", "label_selector", "sort"]
+  }
+  const listOf = (kind: Kind | keyof Catalog, url: URL): ApiAnswer => {
+    const known = ["page", "per_page", ...(filters[kind] ?? ["name", "label_selector", "sort"])]
     const unknown = [...url.searchParams.keys()].find((key) => !known.includes(key))
     if (unknown !== undefined) double.violate(`GET ${kind}: unknown parameter ${unknown}`)
     const asked = Number(url.searchParams.get("per_page") ?? 25)
     if (!(asked >= 1 && asked <= 50)) double.violate(`GET ${kind}: per_page ${asked}`)
     const size = Math.min(asked, options.pageSize ?? 50)
     const page = Number(url.searchParams.get("page") ?? 1)
-    const all = world[kind].listed()
+    const type = url.searchParams.get("type")
+    const all: ReadonlyArray<Schema.JsonObject> = isCatalogKind(kind)
+      ? world.catalog[kind].filter((one) => type === null || one["type"] === type)
+      : world[kind].listed()
     const last = Math.max(1, Math.ceil(all.length / size))
     return {
       status: 200,
@@ -164,7 +192,7 @@ export const make = Effect.fnUntraced(function* (
       const others = world[kind].all()
       if (others.some((other) => other["name"] === body["name"]))
         return refused({ status: 409, code: "uniqueness_error", message: "name is already used" })
-      const fields = created(world, kind, body)
+      const fields = created(world, kind, body, double.violate)
       if ("code" in fields) return refused(fields)
       const object = world[kind].put(fields.fields)
       const of = `${singular(kind)} ${object.id}`
@@ -199,6 +227,7 @@ export const make = Effect.fnUntraced(function* (
     const [, kind, id, actionsWord, action] = path.split("/")
     if (kind === "actions" && method === "GET" && actions.has(Number(id)))
       return { status: 200, body: { action: actionJson(Number(id)) } }
+    if (isCatalogKind(kind) && method === "GET" && id === undefined) return listOf(kind, url)
     if (!isKind(kind) || (actionsWord !== undefined && actionsWord !== "actions"))
       return refused({ status: 404, code: "not_found", message: "no such path" })
     if (method === "GET" && id === undefined) return listOf(kind, url)

@@ -1,6 +1,6 @@
 /**
  * Bodies that Hetzner documents, for the double: a field that is not documented, of another type, or missing is refused. Written from
- * the API reference and the types of Hetzner's own library (hcloud-go 2.53), not from this package's client.
+ * the API reference and the types of Hetzner's own library (hcloud-go 2.47), not from this package's client.
  */
 import { isIP, isIPv4 } from "node:net"
 import * as Schema from "effect/Schema"
@@ -102,6 +102,12 @@ const update = Schema.Struct({ name: optional(name), labels: optional(labels) })
 
 type Body = Schema.Codec<unknown, unknown>
 
+/** A public key as OpenSSH writes it. */
+const publicKey = where(
+  (text) => /^(ssh|ecdsa|sk)-[a-z0-9@.-]+ [A-Za-z0-9+/]+=*( [^\n]*)?$/.test(text),
+  "a public key"
+)
+
 /** By `METHOD kind` or `METHOD kind action`. */
 export const requests: Readonly<Record<string, Body>> = {
   "POST networks": Schema.Struct({
@@ -116,6 +122,8 @@ export const requests: Readonly<Record<string, Body>> = {
   "PUT networks": update,
   "POST placement_groups": Schema.Struct({ name, type: Schema.Literal("spread"), labels: optional(labels) }),
   "PUT placement_groups": update,
+  "POST ssh_keys": Schema.Struct({ name, public_key: publicKey, labels: optional(labels) }),
+  "PUT ssh_keys": update,
   "POST firewalls": Schema.Struct({
     name,
     labels: optional(labels),

@@ -2,6 +2,7 @@
 import type { Collection, Fields, Stored } from "@mcpdeploy/core/testing/Collection"
 import { IpRange, Ipv4, isInRange } from "@mcpdeploy/core/region/Address"
 import type * as Schema from "effect/Schema"
+import type { Catalog } from "./Catalog.ts"
 
 export interface World {
   readonly servers: Collection<number>
@@ -9,7 +10,11 @@ export interface World {
   readonly firewalls: Collection<number>
   readonly placement_groups: Collection<number>
   readonly load_balancers: Collection<number>
+  readonly ssh_keys: Collection<number>
+  /** What can be ordered; a test may change it. */
+  readonly catalog: Catalog
   readonly dedicated: ReadonlyArray<string>
+  readonly balancerAddress: { readonly ipv4: string; readonly ipv6: string } | undefined
   readonly addressOf: (name: string) => string
 }
 
@@ -77,8 +82,31 @@ const placed = (object: Fields) => ({
   protection: { delete: false }
 })
 
-/** A new object, as it is shown afterwards. */
-export const created = (world: World, kind: string, body: Fields): Changed => {
+/** The server's type, or why none of it is sold in the location. In those words of the API's, as its users quote them. */
+const orderRefusal = (world: World, body: Fields): Refusal | undefined => {
+  const type = world.catalog.server_types.find(({ name }) => name === body["server_type"])
+  if (type === undefined) return refuse(422, "invalid_input", "server type not found")
+  const there = type.locations.find(({ name }) => name === body["location"])
+  if (
+    there === undefined ||
+    (there.deprecation !== null && Date.parse(there.deprecation.unavailable_after) <= Date.now())
+  )
+    return refuse(422, "invalid_input", "unsupported location for server type")
+  if (!there.available) return refuse(412, "resource_unavailable", "server location disabled")
+  return world.catalog.images.some(
+    ({ architecture, name }) => name === body["image"] && architecture === type.architecture
+  )
+    ? undefined
+    : refuse(422, "invalid_input", "image not found")
+}
+
+/** A new object, as it is shown afterwards. `violate`: what a client that asked first would not send. */
+export const created = (
+  world: World,
+  kind: string,
+  body: Fields,
+  violate: (what: string) => void
+): Changed => {
   const labels = body["labels"] ?? {}
   switch (kind) {
     case "networks": {
@@ -87,6 +115,22 @@ export const created = (world: World, kind: string, body: Fields): Changed => {
         .map((subnet, index) => subnetRefusal(String(body["ip_range"]), subnets.slice(0, index), subnet))
         .find((one) => one !== undefined)
       return refusal ?? { fields: { ...body, labels, subnets, routes: [], servers: [], load_balancers: [] } }
+    }
+    case "ssh_keys": {
+      const isSameKey = (key: Fields) =>
+        [key, body]
+          .map((one) => String(one["public_key"]).split(" ").slice(0, 2).join(" "))
+          .every((one, _, [first]) => one === first)
+      return world.ssh_keys.all().some(isSameKey)
+        ? refuse(409, "uniqueness_error", "SSH key not unique")
+        : {
+            fields: {
+              ...body,
+              labels,
+              fingerprint: "b7:2f:30:a0:2f:6c:58:6c:21:04:58:61:ba:06:3b:2f",
+              created: new Date(0).toISOString()
+            }
+          }
     }
     case "placement_groups":
       return { fields: { ...body, labels, servers: [] } }
@@ -103,6 +147,15 @@ export const created = (world: World, kind: string, body: Fields): Changed => {
       const group = body["placement_group"]
       if (group !== undefined && world.placement_groups.get(Number(group)) === undefined)
         return refuse(404, "not_found", "placement group not found")
+      const keys = listOf(body["ssh_keys"])
+      if (keys.length === 0) violate("POST servers: without an SSH key its password would be sent by mail")
+      if (keys.some((key) => world.ssh_keys.get(Number(key)) === undefined))
+        return refuse(404, "not_found", "SSH key not found")
+      const refusal = orderRefusal(world, body)
+      if (refusal !== undefined) {
+        violate(`POST servers: ${refusal.message}`)
+        return refusal
+      }
       return {
         fields: {
           ...placed(body),
@@ -124,6 +177,12 @@ export const created = (world: World, kind: string, body: Fields): Changed => {
       const net = body["network"]
       const network = net === undefined ? { fields: {} } : joined(world, {}, net, "10.0.0.2")
       if ("code" in network) return network
+      const isSold = world.catalog.load_balancer_types.some(
+        ({ name, prices }) =>
+          name === body["load_balancer_type"] &&
+          listOf(prices).some((price) => isSame(fieldOf(price, "location"), body["location"]))
+      )
+      if (!isSold) return refuse(422, "invalid_input", "unsupported load balancer type")
       return {
         fields: {
           ...placed(body),
@@ -132,8 +191,8 @@ export const created = (world: World, kind: string, body: Fields): Changed => {
           load_balancer_type: { name: String(body["load_balancer_type"]) },
           public_net: {
             enabled: true,
-            ipv4: { ip: `203.0.113.${number}` },
-            ipv6: { ip: `2001:db8:5::${number}` }
+            ipv4: { ip: world.balancerAddress?.ipv4 ?? `203.0.113.${number}` },
+            ipv6: { ip: world.balancerAddress?.ipv6 ?? `2001:db8:5::${number}` }
           },
           private_net: [],
           services: listOf(body["services"]),
@@ -158,7 +217,15 @@ const addTarget = (world: World, balancer: Fields, target: Fields): Changed => {
     const ip = String(fieldOf(target["ip"], "ip"))
     if (world.servers.all().some((server) => fieldOf(fieldOf(server["public_net"], "ipv4"), "ip") === ip))
       return refuse(422, "cloud_resource_ip_not_allowed", "it belongs to a Cloud server")
-    if (!world.dedicated.includes(ip)) return refuse(403, "ip_not_owned", "the address is not the account's")
+    const isOf = (kind: string) => (subnet: Schema.Json) =>
+      fieldOf(subnet, "type") === kind &&
+      isInRange(Ipv4.make(ip), IpRange.make(String(fieldOf(subnet, "ip_range"))))
+    const subnets = hasNetwork(balancer).flatMap((id) => listOf(world.networks.get(Number(id))?.["subnets"]))
+    const isPrivate = isInRange(Ipv4.make(ip), IpRange.make("10.0.0.0/8"))
+    if (isPrivate && subnets.length === 0)
+      return refuse(422, "load_balancer_not_attached_to_network", "the load balancer is in no network")
+    if (isPrivate ? !subnets.some(isOf("vswitch")) : !world.dedicated.includes(ip))
+      return refuse(403, "ip_not_owned", "the address is not the account's")
     return { fields: { targets: [...targets, { ...target, health_status: [] }] } }
   }
   const server = world.servers.get(Number(fieldOf(target["server"], "id")))
