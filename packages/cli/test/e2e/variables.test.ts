@@ -9,6 +9,8 @@ const Answer = Schema.fromJsonString(
   Schema.Struct({ built: Schema.String, env: Schema.Record(Schema.String, Schema.String) })
 )
 
+const History = Schema.fromJsonString(Schema.Array(Schema.Json))
+
 /**
  * Answers with its variables, and with what its build wrote. A process that it starts gets them as well. Its entrypoint is no
  * script: Alpine's shell drops what it cannot name.
@@ -81,7 +83,7 @@ describeOnRegion("variables", () => {
 
     assert.strictEqual((await run("env", "set", "ROUND=1")).code, 0)
     const history = await run("history", "--json")
-    assert.lengthOf(history.stdout.trim().split("\n"), 2, history.stderr)
+    assert.lengthOf(Schema.decodeSync(History)(history.stdout), 2, history.stderr)
     await run("project", "delete", "--yes")
   })
 
