@@ -256,19 +256,22 @@ describe.each(["eu-central-1", "us-east-1"])("the directory of %s", (name) => {
 describe("what was read elsewhere", () => {
   const reference = /read in (\S+\/\S+|docs\.\S+) \S+/
 
-  it("stands beside every version of a release that a region pins", () => {
+  it("stands beside or above every version that a region pins", () => {
     const lines = text(join(project, "regions/eu-central-1/inventory/group_vars/all/main.yml")).split("\n")
-    const releases = lines.filter((line) => /^region_(k3s|gvisor|buildkit|gitea)_version: /.test(line))
-    assert.strictEqual(releases.length, 4)
-    for (const line of releases) assert.match(line, reference)
+    const wrong = lines.filter(
+      (line, index) =>
+        /^region_\w+_version: /.test(line) && !reference.test(line) && !reference.test(lines[index - 1] ?? "")
+    )
+    assert.deepStrictEqual(wrong, [])
   })
 
-  it("stands above every place where a role downloads from, or beside it", () => {
+  it("stands above every variable of a role that says where to download from", () => {
     const wrong = filesOf(roles, /defaults\/main\.yml$/).flatMap(({ content, name }) =>
-      content.split("\n").flatMap((line, index, lines) => {
-        const near = lines.slice(Math.max(0, index - 3), index + 1).join("\n")
-        return /^[^#]*https:/.test(line) && !reference.test(near) ? [`${name}: ${line}`] : []
-      })
+      // A variable, with the comment above it.
+      [...content.matchAll(/(?:^#.*\n)*^[a-z].*(?:\n[ -].*)*/gm)]
+        .flatMap(([variable]) => variable)
+        .filter((variable) => /^[^#\n]*https:/m.test(variable) && !reference.test(variable))
+        .map((variable) => `${name}: ${variable}`)
     )
     assert.deepStrictEqual(wrong, [])
   })
