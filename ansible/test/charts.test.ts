@@ -350,17 +350,23 @@ describe.skipIf(lacks !== "")(`the region's charts ${lacks}`, () => {
         yield* apply(all.map(({ manifest }) => manifest).filter(isDefinition))
         yield* kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])
         yield* apply(own.filter(({ kind }) => kind === "Namespace"))
-        for (const { manifests, namespace } of releases)
+        // Nothing answers a webhook here.
+        const objects = all.filter(
+          ({ manifest }) => !isDefinition(manifest) && !manifest.kind.endsWith("WebhookConfiguration")
+        )
+        for (const namespace of new Set(all.map((each) => each.namespace)))
           yield* kubectl(
             ["apply", "--server-side", "--validate=strict", "--namespace", namespace, "--filename", "-"],
-            manifests
-              // Nothing answers a webhook here.
+            objects
               .filter(
-                (manifest) => !isDefinition(manifest) && !manifest.kind.endsWith("WebhookConfiguration")
+                (each) => each.namespace === namespace && each.manifest.metadata.namespace === undefined
               )
-              .map((manifest) => stringify(manifest))
+              .map(({ manifest }) => stringify(manifest))
               .join("---\n")
           )
+        yield* apply(
+          objects.map(({ manifest }) => manifest).filter(({ metadata }) => metadata.namespace !== undefined)
+        )
         yield* apply(own.filter(({ apiVersion }) => !apiVersion.startsWith("helm.cattle.io/")))
       }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
     600_000

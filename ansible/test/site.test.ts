@@ -105,7 +105,9 @@ describe.skipIf(needs !== undefined)(`site.yml ${needs ?? ""}`, () => {
           ...Object.fromEntries(
             Object.entries(yamlOf("inventory/group_vars/vault.example.yml")).map(([name, value]) => [
               name,
-              typeof value === "string" ? `${secret}-${name.replace("vault_", "")}` : value
+              typeof value === "string"
+                ? `${secret}-${name.replace("vault_", "")}`
+                : { webhook_configs: [{ url: `${address}/${secret}` }] }
             ])
           ),
           ...inventoryVariables,
