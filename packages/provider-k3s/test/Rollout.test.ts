@@ -153,28 +153,33 @@ describe.skipIf(!isReady)(titled("a rollout in a region", isReady, needs), () =>
       { run: { command: shell("echo eating; exec tail /dev/zero"), memory: "64Mi" } },
       "OutOfMemory",
       "64Mi",
-      60
+      // Its sandbox is made anew in between.
+      120
     )
     fails(
       "says on which port the app listens instead",
       {
         run: {
           command: shell("echo listening on port 3000; mkdir /w; exec busybox httpd -f -p 3000 -h /w"),
-          rolloutSeconds: 8
+          rolloutSeconds: 15
         }
       },
       "AppNotReady",
       "set run.port to 3000",
-      15
+      40
     )
     fails(
       "says that the health check fails",
       {
-        run: { command: serve("echo hi"), healthCheck: new HealthCheck({ path: "/nope" }), rolloutSeconds: 8 }
+        run: {
+          command: serve("echo hi"),
+          healthCheck: new HealthCheck({ path: "/nope" }),
+          rolloutSeconds: 15
+        }
       },
       "AppNotReady",
       "404",
-      15
+      40
     )
     fails(
       "says that the quota is too small",

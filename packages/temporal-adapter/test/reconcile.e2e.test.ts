@@ -87,7 +87,14 @@ describeOnRegion("a lost webhook", () => {
               const preview = previewRequest(request, GitRef.make("feature"), {
                 generation: Generation.make(Date.now())
               })
-              const shown = await deployHere(files, Schema.encodeSync(DeployRequest)(preview))
+              const deploying = deployHere(files, Schema.encodeSync(DeployRequest)(preview))
+              // A round while the command line is at it finds a request without a receipt, and lets it end.
+              await until(() => {
+                const found = kubectl("-n", project.namespace, "get", "configmaps", "-o", "name")
+                return found.includes(`/${preview.service}.request`) ? true : undefined
+              })
+              await schedule.trigger()
+              const shown = await deploying
               assert.strictEqual(shown._tag, "Deployed")
               source.git("branch", "-D", "feature")
               await schedule.trigger()
