@@ -260,7 +260,7 @@ describe.skipIf(lacks !== "")(`verify.yml ${lacks}`, () => {
           Effect.gen(function* () {
             yield* startPrometheus("kept")
             yield* serve(2, 400)
-            yield* fails(/See that the receiver has taken it/)
+            yield* fails(/vault_alert_receiver has not taken the test alert/)
           })
         )
         yield* Effect.scoped(
@@ -271,6 +271,6 @@ describe.skipIf(lacks !== "")(`verify.yml ${lacks}`, () => {
           })
         )
       }).pipe(Effect.scoped, Effect.provide(NodeServices.layer)),
-    900_000
+    1_800_000
   )
 })
