@@ -33,7 +33,7 @@ const creation = (
   server: DesiredServer
 ): HetznerChange => {
   const group = actual.placementGroups.find(({ name }) => name === server.placementGroup)
-  const keys = desired.sshKeys.flatMap((key) => findSshKey(offer.sshKeys, key)?.id ?? [])
+  const keys = desired.sshKeys.flatMap((key) => findSshKey(offer.sshKeys, key)?.name ?? [])
   const isReady =
     (server.placementGroup === undefined || group !== undefined) && keys.length === desired.sshKeys.length
   const end = orderableUntil(offer, server)

@@ -172,7 +172,7 @@ describe("servers that are made", () => {
       const bodies = double.calls.filter(({ method, path }) => method === "POST" && path === "/servers")
       assert.strictEqual(bodies.length, 2)
       for (const { body } of bodies)
-        assert.include(JSON.stringify(body), `"ssh_keys":[${[ann.id, keys[1]?.id].join()}]`)
+        assert.include(JSON.stringify(body), `"ssh_keys":${JSON.stringify([ann["name"], keys[1]?.["name"]])}`)
       assert.deepStrictEqual(double.violations, [])
     }).pipe(Effect.scoped)
   )

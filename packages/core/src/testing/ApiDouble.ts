@@ -60,6 +60,8 @@ export interface DoubleCall {
   readonly body: Schema.Json | undefined
   /** 0: there was no answer. */
   status: number
+  /** The answer's body. */
+  answer: Schema.Json | undefined
 }
 
 /** A server on loopback that stands for a vendor's API, and records what it is asked. */
@@ -135,11 +137,12 @@ export const serveApi = Effect.fnUntraced(function* (
       : url.pathname
     const body = jsonOf(request.headers, text)
     const fault = double.fault({ index: calls.length, method, path })
-    const call: DoubleCall = { method, path, body, status: 0 }
+    const call: DoubleCall = { method, path, body, status: 0, answer: undefined }
     calls.push(call)
     const respond = () => options.respond({ method, url, path, headers: request.headers, text, body })
     const write = (answer: ApiAnswer, isCut = false) => {
       call.status = answer.status
+      call.answer = answer.body
       const bytes = Buffer.from(JSON.stringify(answer.body))
       response.writeHead(answer.status, {
         "content-type": "application/json",

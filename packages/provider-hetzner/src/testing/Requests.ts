@@ -138,7 +138,8 @@ export const requests: Readonly<Record<string, Body>> = {
     server_type: idOrName,
     image: idOrName,
     location: optional(Schema.NonEmptyString),
-    ssh_keys: optional(Schema.Array(idOrName)),
+    /** As strings, so the API's description: a name, or an id. */
+    ssh_keys: optional(Schema.Array(Schema.NonEmptyString)),
     user_data: optional(Schema.String),
     start_after_create: optional(Schema.Boolean),
     labels: optional(labels),

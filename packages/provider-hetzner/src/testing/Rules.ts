@@ -149,8 +149,8 @@ export const created = (
         return refuse(404, "not_found", "placement group not found")
       const keys = listOf(body["ssh_keys"])
       if (keys.length === 0) violate("POST servers: without an SSH key its password would be sent by mail")
-      if (keys.some((key) => world.ssh_keys.get(Number(key)) === undefined))
-        return refuse(404, "not_found", "SSH key not found")
+      const known = world.ssh_keys.all().flatMap(({ id, name }) => [String(id), name])
+      if (keys.some((key) => !known.includes(key))) return refuse(404, "not_found", "SSH key not found")
       const refusal = orderRefusal(world, body)
       if (refusal !== undefined) {
         violate(`POST servers: ${refusal.message}`)
