@@ -189,7 +189,7 @@ beforeAll(() => {
     process.execPath,
     [
       join(project, "packages/cli/src/main.ts"),
-      ...["region", "new", "us-east-1", "--provider", "hetzner", "--regions", temporary]
+      ...["region", "new", "us-east-1", "--provider", "hetzner", "--location", "ash", "--regions", temporary]
     ],
     { stdio: "pipe" }
   )
