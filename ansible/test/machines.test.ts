@@ -62,7 +62,9 @@ describe.skipIf(needs !== "")(`The roles of every node ${needs}`, () => {
             again.filter(({ outcome }) => outcome === "changed").map(({ host, task }) => `${host} ${task}`),
             []
           )
-        })
+        }),
+      // Three whole runs of a playbook, one of which installs packages.
+      600_000
     )
 
     it.effect("SSH takes keys and nothing else", () =>

@@ -109,7 +109,9 @@ describe("Robot", () => {
       const { part } = yield* makeWorld()
       const robot = yield* part()
       const { api, double: cloud } = yield* makeCloud()
-      const hetzner = yield* hetznerPart(yield* region(), settle).pipe(Effect.provide(api))
+      const both = (text: string) =>
+        withoutId(text).replace("region_providers: [hetzner]", "region_providers: [hetzner-robot, hetzner]")
+      const hetzner = yield* hetznerPart(yield* region(dedicated, both), settle).pipe(Effect.provide(api))
       yield* combine("r1", [robot, hetzner]).apply(new Set(["hetzner server ctrl-1"]))
       const facts: RegionFacts = yield* robot.facts
       const [network] = cloud.networks.all()
